@@ -1,0 +1,278 @@
+"""Datasets answer with batches: in memory (gathered by index, on the device) or any ``torch.utils.data.Dataset``.
+
+Both know their splits and their target; neither holds any state of iteration.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradus.data import splits as cut
+from gradus.data.augment import Augmentation
+from gradus.data.columns import Picture, Raw, Target
+from gradus.data.encoder import Encoder
+from gradus.data.order import mix
+from gradus.data.splits import Splits
+from gradus.errors import UserError
+
+
+@dataclass(slots=True)
+class Batch:
+    """Samples together: inputs (batch, …), targets (batch, …) and the samples' ids (batch,)."""
+
+    inputs: Tensor
+    targets: Tensor
+    indices: Tensor
+
+    def parts(self, n: int) -> Iterator[Batch]:
+        """The batch in n consecutive parts, as equal as can be; fewer where it has fewer samples than n."""
+        if n == 1:
+            yield self
+            return
+        cuts = (torch.tensor_split(t, min(n, len(self.indices))) for t in (self.inputs, self.targets, self.indices))
+        for inputs, targets, indices in zip(*cuts, strict=True):
+            yield Batch(inputs, targets, indices)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What augmentation is keyed by, beside the sample: training batches have one, evaluation has none."""
+
+    seed: int
+    epoch: int
+
+
+class Dataset(ABC):
+    """Random access to samples, answered in batches; knows its target and its splits."""
+
+    name: str
+    splits: Splits
+    target: Target
+    fingerprint: str
+    """A hash of what the samples are, so that a resumed run can tell that it is given the same ones."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batch(self, indices: Tensor, draw: Draw | None = None) -> Batch:
+        """The samples of these ids, int64 (batch,) on the dataset's device; augmented where there is a draw."""
+
+    @abstractmethod
+    def to(self, device: torch.device, *, channels_last: bool = False) -> Self:
+        """This dataset with its batches on a device, pictures in the memory layout asked for."""
+
+    @property
+    @abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample as the model sees it."""
+
+    @property
+    def num_inputs(self) -> int:
+        """How many numbers one sample has."""
+        return int(np.prod(self.input_shape))
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs a model needs: a logit a class, one for two classes, one for a number."""
+        return self.target.num_outputs
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the model's outputs; empty for a number."""
+        return self.target.labels
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """How many codes each coded category has: for embeddings, the last columns of a sample. Mostly empty."""
+        return ()
+
+    def describe(self) -> str:
+        counts = ", ".join(f"{name} {len(rows):,}" for name, rows in self.splits.items())
+        form = "×".join(map(str, self.input_shape))
+        return f"{self.name}: {len(self):,} samples of {form}; {counts}"
+
+
+class MemoryDataset(Dataset):
+    """Raw columns held in memory, encoded once with statistics of the training split, gathered by index.
+
+    Args:
+        raw: the input columns, raw.
+        raw_targets: int64 classes or float numbers, (rows,).
+        fit: fits an encoder on the given training rows; called again where the splits change.
+        splits: row numbers by split.
+        augment: applied to training batches, in order.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        raw: Raw,
+        raw_targets: np.ndarray,
+        fit: Callable[[Raw, np.ndarray, np.ndarray], Encoder],
+        splits: Splits,
+        *,
+        augment: Sequence[Augmentation] = (),
+        fingerprint: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        if len(splits["train"]) == 0:
+            raise UserError(f"{name}: no rows are left to train on; give more data or smaller valid and test splits.")
+        self.name = name
+        self.raw, self.raw_targets = raw, raw_targets
+        self._fit = fit
+        self.splits = splits
+        self.augment = tuple(augment)
+        self.fingerprint = fingerprint or _fingerprint(raw, raw_targets)
+        self.notes = tuple(notes)
+        self.encoder = fit(raw, raw_targets, splits["train"])
+        self.target = self.encoder.target
+        self._channels_last = False
+        self.inputs = torch.from_numpy(self.encoder.encode(raw))
+        self.targets = encode_targets(self.target, raw_targets)
+        if len(self.augment) and self.inputs.ndim != 4:
+            raise UserError(f"{name}: {self.augment[0]} works on pictures, and a sample here is {self.input_shape}.")
+
+    def __len__(self) -> int:
+        return len(self.raw_targets)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        shape = tuple(self.inputs.shape[1:])
+        return (shape[2], *shape[:2]) if self._channels_last else shape
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        return self.encoder.categories
+
+    def batch(self, indices: Tensor, draw: Draw | None = None) -> Batch:
+        inputs = self.inputs.index_select(0, indices)
+        if self._channels_last:  # stored as (row, height, width, channel): a view gives the usual order
+            inputs = inputs.permute(0, 3, 1, 2)
+        if draw is not None and self.augment:
+            column = self.encoder.columns[0]
+            black = column.black if isinstance(column, Picture) else 0.0
+            for number, augmentation in enumerate(self.augment):
+                inputs = augmentation(inputs, indices, mix(draw.seed, draw.epoch, number), black)
+        return Batch(inputs, self.targets.index_select(0, indices), indices)
+
+    def to(self, device: torch.device, *, channels_last: bool = False) -> Self:
+        moved = copy.copy(self)
+        moved.inputs = self.inputs.to(device)
+        if channels_last and not self._channels_last:
+            assert moved.inputs.ndim == 4
+            moved.inputs = moved.inputs.permute(0, 2, 3, 1).contiguous()
+            moved._channels_last = True
+        moved.targets = self.targets.to(device)
+        return moved
+
+    def with_splits(self, splits: Splits) -> MemoryDataset:
+        """The same rows cut otherwise, with everything that is fitted on training rows fitted anew."""
+        return MemoryDataset(
+            self.name,
+            self.raw,
+            self.raw_targets,
+            self._fit,
+            splits,
+            augment=self.augment,
+            fingerprint=self.fingerprint,
+            notes=self.notes,
+        )
+
+    def fold(self, number: int, folds: int, *, valid: float = 0.0, seed: int = 0) -> MemoryDataset:
+        """Fold ``number`` (from 0) of a k-fold cross-validation, stratified by class."""
+        labels = self.raw_targets if self.target.labels else None
+        return self.with_splits(cut.fold(len(self), number, folds, valid=valid, seed=seed, labels=labels))
+
+    def linear_inputs(self, rows: np.ndarray) -> np.ndarray:
+        """These rows as a linear model reads them: (rows, numbers), categories as one column a level."""
+        encoded = self.encoder.encode({name: v[rows] for name, v in self.raw.items()}, one_hot=True)
+        return encoded.reshape(len(rows), -1)
+
+
+class MapDataset(Dataset):
+    """Any ``torch.utils.data.Dataset`` of (input, target) pairs, taken as it is and read sample by sample.
+
+    Where its ``__getitem__`` draws at random, the draw is keyed by (seed, epoch, sample): Python's, NumPy's and
+    torch's generators are seeded so before each sample, and put back after the batch.
+    """
+
+    def __init__(self, samples: Any, splits: Splits, target: Target, name: str, fingerprint: str) -> None:
+        self.samples, self.splits, self.target = samples, splits, target
+        self.name, self.fingerprint = name, fingerprint
+        self._device, self._channels_last = torch.device("cpu"), False
+        first = self._pair(0)[0]
+        self._shape = tuple(torch.as_tensor(first).shape)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    def batch(self, indices: Tensor, draw: Draw | None = None) -> Batch:
+        draw = draw or Draw(0, 0)
+        saved = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+        pairs = []
+        for i in indices.tolist():
+            key = mix(draw.seed, draw.epoch, i)
+            random.seed(key)
+            np.random.seed(key & 0xFFFFFFFF)
+            torch.default_generator.manual_seed(key)
+            pairs.append(self._pair(i))
+        random.setstate(saved[0])
+        np.random.set_state(saved[1])
+        torch.random.set_rng_state(saved[2])
+        try:
+            inputs = torch.stack([torch.as_tensor(x) for x, _ in pairs])
+            targets = torch.stack([torch.as_tensor(y) for _, y in pairs])
+        except (RuntimeError, TypeError) as error:
+            raise UserError(f"{self.name}: samples of one batch don't stack: {error}") from None
+        inputs = inputs.to(self._device, non_blocking=True)
+        if inputs.ndim == 4 and self._channels_last:
+            inputs = inputs.to(memory_format=torch.channels_last)
+        if self.target.labels:
+            targets = targets.float() if len(self.target.labels) == 2 else targets.long()
+        elif targets.dtype == torch.float64:
+            targets = targets.float()
+        return Batch(inputs, targets.to(self._device, non_blocking=True), indices)
+
+    def to(self, device: torch.device, *, channels_last: bool = False) -> Self:
+        moved = copy.copy(self)
+        moved._device, moved._channels_last = device, channels_last
+        return moved
+
+    def _pair(self, index: int) -> tuple[Any, Any]:
+        sample = self.samples[index]
+        if isinstance(sample, tuple | list) and len(sample) == 2:
+            return sample[0], sample[1]
+        raise UserError(
+            f"{self.name}: sample {index} is a {type(sample).__name__}, not a pair (input, target). "
+            "Return two values from __getitem__."
+        )
+
+
+def encode_targets(target: Target, raw: np.ndarray) -> Tensor:
+    """Raw targets as a loss reads them: int64 classes, float32 0/1 for two classes, standardised float32 numbers."""
+    if target.labels:
+        return torch.from_numpy(raw.astype(np.float32 if len(target.labels) == 2 else np.int64))
+    return torch.from_numpy(((raw - target.mean) / target.std).astype(np.float32))
+
+
+def _fingerprint(raw: Raw, targets: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for name, values in (*raw.items(), ("", targets)):
+        digest.update(f"{name} {values.shape} {values.dtype}".encode())
+        digest.update(repr(values.tolist()).encode() if values.dtype == object else np.ascontiguousarray(values).data)
+    return digest.hexdigest()

@@ -1,0 +1,45 @@
+"""Step 2, model: plain modules that read well on their own; any other ``torch.nn.Module`` does as well.
+
+Each keeps its constructor's arguments as attributes of the same names (scikit-learn's habit), which is all that
+``describe`` and ``build`` need to write a model down and make it again without unpickling anything.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from gradus.errors import UserError, nearest
+from gradus.models.cnn import CNN, NotesCNN
+from gradus.models.linear import Linear
+from gradus.models.mlp import MLP
+
+MODELS: dict[str, type[nn.Module]] = {model.__name__: model for model in (Linear, MLP, NotesCNN, CNN)}
+
+__all__ = ["CNN", "MLP", "MODELS", "Linear", "NotesCNN", "build", "describe"]
+
+
+def describe(model: nn.Module) -> dict[str, Any] | None:
+    """A model of this package as its name and arguments; None for any other module, which only its owner can make."""
+    name = type(model).__name__
+    if MODELS.get(name) is not type(model):
+        return None
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for parameter in inspect.signature(type(model)).parameters.values():
+        value = getattr(model, parameter.name)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional += value
+        else:
+            named[parameter.name] = value
+    return {"name": name, "positional": positional, "named": named}
+
+
+def build(spec: dict[str, Any]) -> nn.Module:
+    """The model that ``describe`` wrote down, with fresh weights."""
+    if spec["name"] not in MODELS:
+        raise UserError(f"no model '{spec['name']}' in this version of gradus.{nearest(spec['name'], MODELS)}")
+    named = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["named"].items()}
+    return MODELS[spec["name"]](*spec["positional"], **named)
