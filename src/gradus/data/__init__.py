@@ -4,7 +4,7 @@ from gradus.data.augment import Augmentation, Crop, Flip, Noise, Shift
 from gradus.data.dataset import Batch, Dataset, Draw, MapDataset, MemoryDataset
 from gradus.data.encoder import Encoder
 from gradus.data.order import Order, keyed_uniform, mix, permutation
-from gradus.data.sources import arrays, as_dataset, digits, find, mnist, read_idx, wrap
+from gradus.data.sources import arrays, as_dataset, digits, find, find_file, mnist, read_idx, wrap
 from gradus.data.table import table
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "as_dataset",
     "digits",
     "find",
+    "find_file",
     "keyed_uniform",
     "mix",
     "mnist",

@@ -176,6 +176,23 @@ class MemoryDataset(Dataset):
         moved.targets = self.targets.to(device)
         return moved
 
+    def encoded_by(self, encoder: Encoder) -> MemoryDataset:
+        """The same rows as another encoder reads them, that of a run, say.
+
+        Raises:
+            UserError: where the targets are classes that the encoder doesn't know.
+        """
+        if self.target.labels != encoder.target.labels:
+            raise UserError(
+                f"{self.name}: the targets are {self.target.labels or 'numbers'}, "
+                f"the run's are {encoder.target.labels or 'numbers'}."
+            )
+        other = copy.copy(self)
+        other.encoder, other.target = encoder, encoder.target
+        other.inputs, other._channels_last = torch.from_numpy(encoder.encode(self.raw)), False
+        other.targets = encode_targets(encoder.target, self.raw_targets)
+        return other
+
     def with_splits(self, splits: Splits) -> MemoryDataset:
         """The same rows cut otherwise, with everything that is fitted on training rows fitted anew."""
         return MemoryDataset(

@@ -33,6 +33,11 @@ class Encoder:
         """How many codes each coded category has; they are the last columns of the encoded row."""
         return tuple(c.size for c in self.columns if isinstance(c, Category) and c.encoding == "code")
 
+    @property
+    def is_table(self) -> bool:
+        """Whether a row has named columns, rather than being one array."""
+        return isinstance(self.columns[0], Number | Category | kinds.Text)
+
     def raw_rows(self, rows: Sequence[Any] | np.ndarray) -> Raw:
         """Rows as a person gives them (dicts of a table, arrays otherwise) as raw columns; a missing key is missing.
 
@@ -41,7 +46,7 @@ class Encoder:
         """
         if len(rows) == 0:
             raise UserError("nothing to predict: give at least one row.")
-        if len(self.columns) == 1 and not isinstance(self.columns[0], Number | Category | kinds.Text):
+        if not self.is_table:
             column = self.columns[0]
             return {column.name: np.stack([np.asarray(row) for row in rows])}
         known = [c.name for c in self.columns]

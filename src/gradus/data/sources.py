@@ -148,6 +148,17 @@ def find(name: str, path: str | Path | None, *needed: str) -> Path:
     )
 
 
+def find_file(name: str, file: str, path: str | Path | None) -> Path:
+    """A known data set's one file: the path given, where it is a file, else the file in a directory found by ``find``.
+
+    Raises:
+        UserError: naming every place that was looked at.
+    """
+    if path is not None and not Path(path).is_dir():
+        return Path(path)  # reading it tells what is wrong with it
+    return find(name, path, file) / file
+
+
 def read_idx(path: str | Path) -> np.ndarray:
     """An IDX file (also gzipped) as an array, the format of MNIST's home page (LeCun, Cortes and Burges).
 

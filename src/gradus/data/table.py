@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from gradus.data import splits as cut
 from gradus.data.columns import Category, Column, Number, Raw, Target, Text
 from gradus.data.columns import Text as TextColumn
-from gradus.data.dataset import MemoryDataset
+from gradus.data.dataset import MemoryDataset, encode_targets
 from gradus.data.encoder import Encoder
 from gradus.data.read import TableText, read_file, read_frame
 from gradus.errors import UserError, nearest
@@ -105,6 +106,41 @@ def table(
     if spec.labels and len(np.unique(raw_targets[splits["train"]])) < 2:
         raise UserError(f"{text.source}: the training split holds one class of '{target}' only; give more rows.")
     return MemoryDataset(f"{text.source} → {target}", raw, raw_targets, fit, splits, fingerprint=text.fingerprint, notes=notes)
+
+
+def rows_of(source: Any, encoder: Encoder) -> list[dict[str, Any]]:
+    """The rows of a table with the columns that an encoder reads; other columns are left aside.
+
+    Raises:
+        UserError: where one of its columns is missing.
+    """
+    raw = _raw_like(_read(source), encoder)
+    return [dict(zip(raw, values, strict=True)) for values in zip(*(v.tolist() for v in raw.values()), strict=True)]
+
+
+def labelled(source: Any, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
+    """A table's rows and targets as an encoder reads them: (rows, inputs) and (rows,).
+
+    Raises:
+        UserError: where a column is missing, or a target isn't one that the encoder knows.
+    """
+    text, target = _read(source), encoder.target
+    if target.name not in text.columns:
+        raise UserError(f"{text.source}: no column '{target.name}' to measure against.{nearest(target.name, text.columns)}")
+    goal = text.columns[target.name]
+    _rows_with_target(text, target.name, goal, False)
+    if not target.labels:
+        values = as_numbers(goal, target.name, text, "the target is a number")
+        return torch.from_numpy(encoder.encode(_raw_like(text, encoder))), encode_targets(target, values)
+    codes = np.empty(len(goal), dtype=np.int64)
+    for row, value in enumerate(goal.tolist()):
+        label = value if value in target.labels else _plain(value)
+        if label not in target.labels:
+            raise UserError(
+                f"{text.place(row)}, column '{target.name}': '{value}' is no class of the run: {', '.join(target.labels)}."
+            )
+        codes[row] = target.labels.index(label)
+    return torch.from_numpy(encoder.encode(_raw_like(text, encoder))), encode_targets(target, codes)
 
 
 def infer_kind(values: np.ndarray) -> Kind:
@@ -235,6 +271,27 @@ def _splits(parts: np.ndarray, fractions: dict[str, float], seed: int, labels: n
     inner = cut.by_fraction(len(free), seed=seed, labels=None if labels is None else labels[free], **fractions)
     whole = {name: np.concatenate([free[rows], np.flatnonzero(parts == name)]) for name, rows in inner.items()}
     return {name: np.sort(rows) for name, rows in whole.items()}
+
+
+def _read(source: Any) -> TableText:
+    return read_file(source) if isinstance(source, str | Path) else read_frame(source)
+
+
+def _raw_like(text: TableText, encoder: Encoder) -> Raw:
+    raw: Raw = {}
+    for column in encoder.columns:
+        if column.name not in text.columns:
+            raise UserError(f"{text.source}: no column '{column.name}', which the run reads.{nearest(column.name, text.columns)}")
+        values = text.columns[column.name]
+        is_number = isinstance(column, Number)
+        raw[column.name] = as_numbers(values, column.name, text, "the run reads numbers there") if is_number else values
+    return raw
+
+
+def _plain(text: str) -> str:
+    """A number as labels write it: "1.0" as "1"."""
+    number = _number(text)
+    return text if number is None else str(int(number)) if number.is_integer() else str(number)
 
 
 def _number(text: str) -> float | None:

@@ -1,0 +1,29 @@
+"""``gradus resume RUN``: go on with a run from its newest whole checkpoint."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from gradus import recipes
+
+
+@click.command(name="resume")
+@click.argument("run")
+@click.option("--data", default=None, help="where the data are now, if they have moved")
+@click.option("--json", "as_json", is_flag=True, help="print the summary as JSON, and nothing else")
+def command(run: str, data: str | None, as_json: bool) -> None:
+    """Go on with a run that was interrupted; it ends in the same bits as one that wasn't."""
+    from gradus.experiment import Run, conclude
+    from gradus.training import progress
+
+    if as_json:
+        progress.use_stderr()
+    finished = Run(run).directory.summary() is not None
+    done = recipes.reopen(run, resume="continue", **({"data": data} if data else {}))
+    if finished:
+        progress.tell("resume", f"{run} was finished already")
+        conclude(done)
+    if as_json:
+        click.echo(json.dumps(done.summary, ensure_ascii=False))

@@ -1,0 +1,36 @@
+"""Step 4, loop: order, state, step, loop, checkpoints, run directory, observers; each usable on its own."""
+
+from gradus.training.checkpoint import load_newest, read_directory, save, write_directory
+from gradus.training.evaluate import evaluate
+from gradus.training.loop import Observer, batches_of, run
+from gradus.training.optim import OPTIMIZERS, lr_factor, make_optimizer
+from gradus.training.predictor import Predictor
+from gradus.training.rundir import RunDirectory
+from gradus.training.settings import Settings
+from gradus.training.state import Average, TrainState
+from gradus.training.step import Outcome, Step, supervised
+from gradus.training.triggers import Every, Trigger
+
+__all__ = [
+    "OPTIMIZERS",
+    "Average",
+    "Every",
+    "Observer",
+    "Outcome",
+    "Predictor",
+    "RunDirectory",
+    "Settings",
+    "Step",
+    "TrainState",
+    "Trigger",
+    "batches_of",
+    "evaluate",
+    "load_newest",
+    "lr_factor",
+    "make_optimizer",
+    "read_directory",
+    "run",
+    "save",
+    "supervised",
+    "write_directory",
+]

@@ -1,0 +1,81 @@
+"""Every classic optimiser of torch by name, and the learning rate as a pure function of the step."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from gradus.errors import UserError
+
+if TYPE_CHECKING:
+    from gradus.training.settings import Settings
+
+# SparseAdam takes only sparse gradients and Muon only matrices: neither fits a whole model.
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    name.lower(): kind
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type)
+    and issubclass(kind, torch.optim.Optimizer)
+    and name not in ("Optimizer", "SparseAdam", "Muon")
+}
+SCHEDULES = ("constant", "linear", "cosine", "one-cycle")
+FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+
+def default_lr(optimizer: str) -> float:
+    """torch's own default learning rate of an optimiser."""
+    return float(inspect.signature(OPTIMIZERS[optimizer]).parameters["lr"].default)
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], settings: Settings, device: torch.device) -> torch.optim.Optimizer:
+    """The optimiser that the settings name, fused where torch has a fused kernel for it.
+
+    Raises:
+        UserError: where a setting is given that the optimiser doesn't take.
+    """
+    kind = OPTIMIZERS[settings.optimizer]
+    takes = inspect.signature(kind).parameters
+    options: dict[str, Any] = {"lr": settings.lr if settings.lr is not None else default_lr(settings.optimizer)}
+    for key in ("momentum", "weight_decay"):
+        value = getattr(settings, key)
+        if value is None:
+            continue
+        if key not in takes:
+            raise UserError(f"{settings.optimizer} takes no {key}; leave --{key.replace('_', '-')} out.")
+        options[key] = value
+    if "fused" in takes and device.type in FUSED_DEVICES:
+        options["fused"] = True
+    return kind(parameters, **options)
+
+
+def lr_factor(schedule: str, step: int, total: int, warmup: float = 0.0) -> float:
+    """The learning rate of a step, from 0, as a share of the peak; a pure function, so resume has nothing to restore.
+
+    ``linear`` and ``cosine`` fall to zero from the end of the warm-up on. ``one-cycle`` (Smith 2018) rises from 1/25
+    over the first 30 % of the steps, or over the warm-up where one is given, and falls to 1/10,000, both along a cosine.
+    """
+    total = max(total, 1)
+    rise = round(warmup * total)
+    if schedule == "one-cycle":
+        rise = rise or max(1, round(0.3 * total))
+        if step < rise:
+            return 1 / 25 + (1 - 1 / 25) * _half_cosine(step / rise)
+        return 1 - (1 - 1e-4) * _half_cosine((step - rise) / max(total - 1 - rise, 1))
+    if step < rise:
+        return (step + 1) / rise
+    done = (step - rise) / max(total - rise, 1)
+    if schedule == "linear":
+        return max(0.0, 1 - done)
+    if schedule == "cosine":
+        return 1 - _half_cosine(done)
+    return 1.0
+
+
+def _half_cosine(x: float) -> float:
+    """From 0 at x = 0 to 1 at x = 1, flat at both ends."""
+    return 0.5 - 0.5 * math.cos(math.pi * min(max(x, 0.0), 1.0))

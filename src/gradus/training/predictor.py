@@ -1,0 +1,110 @@
+"""A predictor: weights and preprocessing together, raw input in, meaning out. What ``predictor/`` of a run holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gradus import models, tasks
+from gradus.data import Dataset, Encoder, MemoryDataset
+from gradus.data.columns import Raw
+from gradus.errors import UserError
+from gradus.tasks import Prediction, Task
+from gradus.training.checkpoint import read_directory, write_directory
+from gradus.training.evaluate import scores
+from gradus.training.step import autocast
+
+
+@dataclass
+class Predictor:
+    """A trained model with what it needs to read raw input and to say what its output means.
+
+    ``encoder`` is None for a model trained on a person's own torch dataset: its inputs are tensors already.
+    """
+
+    model: nn.Module
+    task: Task
+    encoder: Encoder | None
+    precision: str = "fp32"
+
+    @property
+    def device(self) -> torch.device:
+        parameter = next(self.model.parameters(), None)
+        return parameter.device if parameter is not None else torch.device("cpu")
+
+    def predict(self, rows: Sequence[Any] | np.ndarray) -> list[Prediction]:
+        """What the model says of raw rows: dicts by column name for a table, arrays for pictures and arrays."""
+        if self.encoder is None:
+            if len(rows) == 0:
+                raise UserError("nothing to predict: give at least one row.")
+            return self.decode(torch.stack([torch.as_tensor(row) for row in rows]))
+        return self.predict_raw(self.encoder.raw_rows(rows))
+
+    def predict_raw(self, raw: Raw) -> list[Prediction]:
+        """What the model says of raw columns."""
+        assert self.encoder is not None
+        return self.decode(torch.from_numpy(self.encoder.encode(raw)))
+
+    def decode(self, inputs: Tensor) -> list[Prediction]:
+        """What the model says of inputs as it reads them, (rows, …)."""
+        return self.task.decode(self.outputs(inputs))
+
+    def measure(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Loss and metrics on inputs and targets as the model and the task read them."""
+        return scores(self.task, self.outputs(inputs), targets)
+
+    @torch.inference_mode()
+    def outputs(self, inputs: Tensor, size: int = 512) -> Tensor:
+        """The model's outputs in float32 on the CPU, (rows, …)."""
+        self.model.eval()
+        out = []
+        for part in torch.split(inputs, size):
+            with autocast(self.device, self.precision):
+                out.append(self.model(part.to(self.device)).float().cpu())
+        return torch.cat(out)
+
+    def save(self, path: Path) -> None:
+        """Write the predictor as a directory, whole or not at all."""
+        spec = {
+            "task": self.task.to_json(),
+            "model": models.describe(self.model),
+            "encoder": None if self.encoder is None else self.encoder.to_json(),
+            "precision": self.precision,
+        }
+        write_directory(path, {"model": dict(self.model.state_dict())}, {"predictor": spec})
+
+    @classmethod
+    def load(cls, path: Path, model: nn.Module | None = None) -> Predictor:
+        """Read a predictor.
+
+        Args:
+            model: the module to put the weights into, where it isn't one of ``gradus.models``.
+
+        Raises:
+            UserError: where the directory is not whole, or the model is neither given nor one of ours.
+        """
+        tensors, values = read_directory(path)
+        spec = values["predictor"]
+        if model is None and spec["model"] is None:
+            raise UserError(
+                f"{path}: the model is a class of your own, which only your code can make. "
+                "Open the run in Python: gd.Run(path, model=YourModel(...))."
+            )
+        model = model if model is not None else models.build(spec["model"])
+        try:
+            model.load_state_dict(tensors["model"])
+        except RuntimeError as error:
+            raise UserError(f"{path}: the weights don't fit the model: {str(error).splitlines()[-1].strip()}") from None
+        encoder = None if spec["encoder"] is None else Encoder.from_json(spec["encoder"])
+        return cls(model, tasks.from_json(spec["task"]), encoder, spec["precision"])
+
+
+def encoder_of(data: Dataset) -> Encoder | None:
+    """The preprocessing that a dataset was read with; None where a person's own dataset did it."""
+    return data.encoder if isinstance(data, MemoryDataset) else None

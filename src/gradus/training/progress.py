@@ -1,0 +1,116 @@
+"""What a person sees while a run goes on: one live line in a terminal, plain lines now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+from rich.text import Text
+
+from gradus.training.loop import Observer
+from gradus.training.observers import MetricsLog
+from gradus.training.state import TrainState
+
+_console: list[Console] = []
+
+
+def console() -> Console:
+    """Where everything for a person's eyes goes: standard output, unless ``use_stderr`` was called."""
+    if not _console:
+        _console.append(Console(highlight=False, soft_wrap=True))
+    return _console[0]
+
+
+def use_stderr() -> None:
+    """Send what is for a person's eyes to standard error: standard output is taken by a program's answer."""
+    _console[:] = [Console(highlight=False, soft_wrap=True, stderr=True)]
+
+
+def tell(label: str, text: str) -> None:
+    """One labelled line, as in ``device     cpu (no accelerator found) [--device]``."""
+    console().print(Text.assemble((f"{label:<11}", "bold cyan"), text))
+
+
+class Show(Observer):
+    """The live line: bar, step, loss, newest check, samples per second, time left.
+
+    It is drawn four times a second from what was logged already, and never asks the device for anything.
+    """
+
+    def __init__(self, log: MetricsLog, batches_per_epoch: int, primary: str) -> None:
+        self.log, self.batches_per_epoch, self.primary = log, batches_per_epoch, primary
+        self.checked_text = ""
+        self.live = console().is_terminal
+        self.interval = 0.25 if self.live else 5.0
+        self.progress: Progress | None = None
+
+    def start(self, state: TrainState) -> None:
+        self.begun, self.begun_step, self.begun_samples = time.monotonic(), state.step, state.samples
+        self.next = self.begun + (0.0 if self.live else 2.0)
+        self.shown_step = -1
+        if self.live:
+            self.progress = Progress(
+                TextColumn("[bold cyan]training  [/]"),
+                BarColumn(bar_width=24),
+                _Words(),
+                console=console(),
+                auto_refresh=False,  # no thread: it would take its time from training
+                transient=True,
+            )
+            self.progress.start()
+            self.task = self.progress.add_task("", total=state.total_steps, completed=state.step, words="")
+
+    def step(self, state: TrainState) -> None:
+        now = time.monotonic()
+        if now >= self.next:
+            self.next = now + self.interval
+            self._show(state, now)
+
+    def checked(self, state: TrainState, metrics: dict[str, float]) -> None:
+        self.checked_text = f"  valid {self.primary} {metrics[self.primary]:.4g}"
+
+    def end(self, state: TrainState) -> None:
+        self.close()
+        if self.shown_step != state.step and state.step > self.begun_step:
+            words = self._words(state, time.monotonic())
+            console().print(Text.assemble((f"{'trained':<11}", "bold cyan"), words))
+
+    def close(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+    def _show(self, state: TrainState, now: float) -> None:
+        words = self._words(state, now)
+        if self.progress is not None:
+            self.progress.update(self.task, completed=state.step, words=words, refresh=True)
+        else:
+            self.shown_step = state.step
+            console().print(Text.assemble((f"{'training':<11}", "bold cyan"), words))
+
+    def _words(self, state: TrainState, now: float) -> str:
+        seconds = max(now - self.begun, 1e-9)
+        done, left = state.step - self.begun_step, state.total_steps - state.step
+        loss = f"  loss {self.log.last['loss']:.4g}" if self.log.last else ""
+        rate = (state.samples - self.begun_samples) / seconds
+        remaining = f"  {clock_time(left * seconds / done)} left" if done and left else ""
+        return (
+            f"step {state.step:,}/{state.total_steps:,}  epoch {state.step / self.batches_per_epoch:.1f}"
+            f"{loss}{self.checked_text}  {rate:,.0f} samples/s{remaining}"
+        )
+
+
+class _Words(ProgressColumn):
+    max_refresh = 0.0
+
+    def render(self, task: Any) -> Text:
+        return Text(task.fields["words"])
+
+
+def clock_time(seconds: float) -> str:
+    """Seconds as "0:07", "12:30" or "1:02:05"."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
