@@ -12,10 +12,10 @@ from gradus.recipes.rung import rung
 def diabetes(
     *,
     data: str | None = None,
-    epochs: int = 60,
+    epochs: int = 40,
     batch_size: int = 32,
-    lr: float = 1e-2,
-    weight_decay: float = 0.01,
+    lr: float = 5e-3,
+    weight_decay: float = 3.0,  # eighty-seven weights overfit 607 rows: held down, they beat the line by a little
     schedule: str = "one-cycle",
     folds: int = 5,
     seed: int = 0,

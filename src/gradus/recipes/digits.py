@@ -11,12 +11,12 @@ from gradus.recipes.rung import rung
 @rung(8, data="built in: 1,797 scans, 8×8", model="CNN", target="accuracy ≥ 0.985", seconds=10)
 def digits(
     *,
-    epochs: int = 40,
+    epochs: int = 20,
     batch_size: int = 64,
     lr: float = 4e-3,
     schedule: str = "one-cycle",
     ema: float = 0.98,
-    width: int = 16,
+    width: int = 24,
     shift: int = 1,
     seed: int = 0,
     **settings: Any,
