@@ -340,7 +340,9 @@ def cross_validate(
             objective = replace(objective, mean=part.target.mean, std=part.target.std)
         prepared = prepare(build(part), part, objective, asked)
         stopping = [EarlyStopping(objective, asked.patience)] if asked.patience else []
-        checks = [Validate(prepared.measure("valid"), _valid_every(asked, prepared))] if len(part.splits["valid"]) else []
+        checks = (
+            [Validate(prepared.measure("valid"), _valid_every(asked, prepared))] if len(part.splits["valid"]) else []
+        )
         loop.run(prepared.state, loop.batches_of(prepared.data, prepared.order), prepared.step, [*checks, *stopping])
         prepared.settle()
         results.append(prepared.measure("test")(prepared.state))
@@ -392,6 +394,7 @@ def _reopen(model: nn.Module, data: Any, task: Task | None, asked: Settings) -> 
                 tell("resume", line)
     directory.cut_metrics(prepared.state.step)
     directory.log(f"resumed at step {prepared.state.step}")
+    directory.write_config({**config, "resumed": [*config.get("resumed", []), prepared.state.step]})
     if not asked.quiet:
         tell("resume", f"{directory.path} at step {prepared.state.step:,} of {prepared.state.total_steps:,}")
     return _go(prepared, asked, directory)
@@ -400,7 +403,6 @@ def _reopen(model: nn.Module, data: Any, task: Task | None, asked: Settings) -> 
 def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
     """Run the loop with its observers, then settle, measure and write down what the run came to."""
     state, data, task = prepared.state, prepared.data, prepared.task
-    resumed_at = state.step
     per_epoch = prepared.order.batches_per_epoch
 
     def report(line: str) -> None:
@@ -430,7 +432,7 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
             raise Interrupted(str(directory.path))
         words = prepared.settle()
         Predictor(state.model, task, encoder_of(data), prepared.precision).save(directory.predictor)
-        summary = _summarise(prepared, settings, directory, words, resumed_at)
+        summary = _summarise(prepared, settings, directory, words)
         directory.write_summary(summary)
     except OSError as error:
         raise _told(error, directory) from None
@@ -455,9 +457,7 @@ class OutOfTime(loop.Observer):
             state.stop = "the minutes are spent"
 
 
-def _summarise(
-    prepared: Prepared, settings: Settings, directory: RunDirectory, words: str, resumed_at: int
-) -> dict[str, Any]:
+def _summarise(prepared: Prepared, settings: Settings, directory: RunDirectory, words: str) -> dict[str, Any]:
     state, data, task = prepared.state, prepared.data, prepared.task
     rows = {**data.splits, "train": some_rows(data.splits["train"])}
     metrics = {
@@ -467,7 +467,6 @@ def _summarise(
     }
     config = directory.config()
     seconds = {key: round(value, 4) for key, value in state.seconds.items()}
-    resumed = [*(config.get("resumed") or []), *([resumed_at] if resumed_at else [])]
     return {
         "recipe": config["recipe"],
         "task": task.name,
@@ -488,7 +487,7 @@ def _summarise(
         "baseline": tasks.baselines(task, data) if len(data.splits["test"]) else {},
         "findings": [],
         "versions": machine.versions(),
-        "resumed": resumed,
+        "resumed": config.get("resumed", []),
     }
 
 
@@ -506,7 +505,10 @@ def _introduce(prepared: Prepared, settings: Settings, directory: RunDirectory) 
         choice = prepared.chosen[key]
         tell(key, f"{choice.value} ({choice.reason}) [{flag}]")
     lr = prepared.state.optimizer.param_groups[0]["lr"] if settings.lr is None else settings.lr
-    tell("optimiser", f"{settings.optimizer}, learning rate {lr:g}, {settings.schedule} schedule, batch {settings.batch_size}")
+    tell(
+        "optimiser",
+        f"{settings.optimizer}, learning rate {lr:g}, {settings.schedule} schedule, batch {settings.batch_size}",
+    )
     tell("budget", f"{prepared.state.total_steps:,} steps ({prepared.chosen['budget'].reason})")
     tell("run", str(directory.path))
 
@@ -522,7 +524,9 @@ def conclude(run: Run) -> None:
     for name, scores in summary["baseline"].items():
         tell("", f"{_figure(scores[primary])} {name}")
     seconds = summary["seconds"]
-    parts = ", ".join(f"{key.replace('_', ' ')} {seconds[key]:.1f}" for key in ("train", "validate", "data_wait", "save"))
+    parts = ", ".join(
+        f"{key.replace('_', ' ')} {seconds[key]:.1f}" for key in ("train", "validate", "data_wait", "save")
+    )
     tell("time", f"{seconds['total']:.1f} s ({parts}); {summary['samples_per_second']:,.0f} samples/s")
     tell("run", str(run.path))
     tell("next", f"gradus predict {run.path} INPUT   ·   gradus test {run.path}")
@@ -551,7 +555,9 @@ def _budget(settings: Settings, prepared: Prepared, batch: Any) -> tuple[int, st
     if settings.minutes is not None:
         seconds = machine.fastest(machine.rehearsal(prepared.state.model, prepared.task, batch), rounds=8)[0]
         steps = max(1, int(0.9 * settings.minutes * 60 / (1.15 * seconds)))  # update, validation and saving take theirs
-        limits.append((steps, f"in {settings.minutes:g} minutes at {1000 * seconds:.3g} ms forward and backward [--minutes]"))
+        limits.append(
+            (steps, f"in {settings.minutes:g} minutes at {1000 * seconds:.3g} ms forward and backward [--minutes]")
+        )
     if not limits:
         limits.append((10 * per_epoch, "10 epochs, nothing was asked for [--epochs, --steps, --minutes]"))
     return min(limits)

@@ -66,11 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(error.format_message())
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except Interrupted as stop:
-        click.echo(f"gradus: {stop}", err=True)
-        return 130
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("gradus: interrupted", err=True)
+    except (KeyboardInterrupt, click.Abort) as stop:  # click makes an Abort of every KeyboardInterrupt
+        saved = stop.__cause__ if isinstance(stop.__cause__, Interrupted) else None
+        click.echo(f"gradus: {saved or 'interrupted before there was anything to save'}", err=True)
         return 130
     except BrokenPipeError:  # the reader of a pipe has gone, as `| head` does
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at its end

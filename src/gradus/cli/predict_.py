@@ -68,9 +68,7 @@ def _read(run: Run, text: str, invert: bool | None) -> list[Any]:
         return [_picture(run, path, invert)]
     if suffix in (".json", ".jsonl"):
         lines = path.read_text(encoding="utf-8").splitlines() if suffix == ".jsonl" else [path.read_text("utf-8")]
-        return [
-            row for n, line in enumerate(lines, 1) if line.strip() for row in _json(line, f"{path}, line {n}")
-        ]
+        return [row for n, line in enumerate(lines, 1) if line.strip() for row in _json(line, f"{path}, line {n}")]
     if suffix == ".npy":
         import numpy as np
 

@@ -28,7 +28,10 @@ class Recipes(click.Group):
         about = (recipe.function.__doc__ or "").split("Settings:")[0].strip()
         return click.Command(
             name,
-            params=[*recipe_options(recipe), click.Option(["--json", "as_json"], is_flag=True, help="print the summary as JSON, and nothing else")],
+            params=[
+                *recipe_options(recipe),
+                click.Option(["--json", "as_json"], is_flag=True, help="print the summary as JSON, and nothing else"),
+            ],
             callback=lambda **given: _train(name, given),
             help=f"{about}\n\nData: {recipe.data}. Model: {recipe.model}. Target: {recipe.target}.",
             short_help=recipe.teaches,

@@ -30,7 +30,9 @@ class Column(Protocol):
     """What every kind of column answers."""
 
     kind: ClassVar[str]
-    name: str
+
+    @property
+    def name(self) -> str: ...
 
     def encode(self, values: np.ndarray, *, one_hot: bool = False) -> np.ndarray:
         """Raw values (rows, …) as float32 (rows, width) or, for pictures and sequences, (rows, *shape).
@@ -106,7 +108,7 @@ class Category:
 
 @dataclass(frozen=True)
 class Text:
-    """Free text in a table, as the presence of its frequent words ("Mr", "Mrs", … of a name), and whether it is missing."""
+    """Free text in a table, as the presence of its frequent words ("Mr", "Mrs", … of a name), and of any."""
 
     kind: ClassVar[str] = "text"
     name: str
@@ -172,7 +174,7 @@ class Picture:
     def encode(self, values: np.ndarray, *, one_hot: bool = False) -> np.ndarray:
         if values.shape[1:] != self.shape:
             raise UserError(
-                f"column '{self.name}': pictures of shape {values.shape[1:]}, but the model was trained on {self.shape}."
+                f"column '{self.name}': pictures of shape {values.shape[1:]}, but the model reads {self.shape}."
             )
         out = values.astype(np.float32)
         out *= 1.0 / (self.scale * self.std)
@@ -210,7 +212,7 @@ class Numbers:
     def encode(self, values: np.ndarray, *, one_hot: bool = False) -> np.ndarray:
         if values.shape[1:] != self.shape:
             raise UserError(
-                f"column '{self.name}': rows of shape {values.shape[1:]}, but the model was trained on {self.shape}."
+                f"column '{self.name}': rows of shape {values.shape[1:]}, but the model reads {self.shape}."
             )
         if self.mean:
             values = (values - np.array(self.mean)) / np.array(self.std)

@@ -63,7 +63,7 @@ class Encoder:
 
     @classmethod
     def from_json(cls, spec: dict[str, Any]) -> Encoder:
-        target = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["target"].items()}
+        target: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["target"].items()}
         return cls(tuple(kinds.from_json(c) for c in spec["columns"]), Target(**target))
 
 

@@ -57,7 +57,8 @@ class Order:
         shuffle: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
-        assert batch_size >= 1 and len(samples) >= 1
+        assert batch_size >= 1
+        assert len(samples) >= 1
         self.samples = np.asarray(samples, dtype=np.int64)
         self.batch_size = min(batch_size, len(samples))
         self.seed = seed

@@ -119,7 +119,9 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = f" {path.parent} holds: {', '.join(sorted(near)[:8])}." if near else f" There is no {path.parent} either."
+        hint = (
+            f" {path.parent} holds: {', '.join(sorted(near)[:8])}." if near else f" There is no {path.parent} either."
+        )
         raise UserError(f"{path}: no such file.{hint}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: a directory, where a file is wanted. Name one file in it.") from None

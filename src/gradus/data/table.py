@@ -105,7 +105,9 @@ def table(
     splits = _splits(parts, fractions, seed, raw_targets if spec.labels else None)
     if spec.labels and len(np.unique(raw_targets[splits["train"]])) < 2:
         raise UserError(f"{text.source}: the training split holds one class of '{target}' only; give more rows.")
-    return MemoryDataset(f"{text.source} → {target}", raw, raw_targets, fit, splits, fingerprint=text.fingerprint, notes=notes)
+    return MemoryDataset(
+        f"{text.source} → {target}", raw, raw_targets, fit, splits, fingerprint=text.fingerprint, notes=notes
+    )
 
 
 def rows_of(source: Any, encoder: Encoder) -> list[dict[str, Any]]:
@@ -126,7 +128,9 @@ def labelled(source: Any, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]
     """
     text, target = _read(source), encoder.target
     if target.name not in text.columns:
-        raise UserError(f"{text.source}: no column '{target.name}' to measure against.{nearest(target.name, text.columns)}")
+        raise UserError(
+            f"{text.source}: no column '{target.name}' to measure against.{nearest(target.name, text.columns)}"
+        )
     goal = text.columns[target.name]
     _rows_with_target(text, target.name, goal, False)
     if not target.labels:
@@ -137,7 +141,7 @@ def labelled(source: Any, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]
         label = value if value in target.labels else _plain(value)
         if label not in target.labels:
             raise UserError(
-                f"{text.place(row)}, column '{target.name}': '{value}' is no class of the run: {', '.join(target.labels)}."
+                f"{text.place(row)}, column '{target.name}': '{value}' is no class of the run ({', '.join(target.labels)})."
             )
         codes[row] = target.labels.index(label)
     return torch.from_numpy(encoder.encode(_raw_like(text, encoder))), encode_targets(target, codes)
@@ -210,7 +214,9 @@ def _rows_with_target(text: TableText, target: str, goal: np.ndarray, drop: bool
     return keep
 
 
-def _checked_kinds(source: str, columns: Mapping[str, np.ndarray], kinds: Mapping[str, str], drop: Sequence[str]) -> dict[str, Kind]:
+def _checked_kinds(
+    source: str, columns: Mapping[str, np.ndarray], kinds: Mapping[str, str], drop: Sequence[str]
+) -> dict[str, Kind]:
     asked = {**kinds, **dict.fromkeys(drop, "drop")}
     for name, kind in asked.items():
         if name not in columns:
@@ -281,7 +287,9 @@ def _raw_like(text: TableText, encoder: Encoder) -> Raw:
     raw: Raw = {}
     for column in encoder.columns:
         if column.name not in text.columns:
-            raise UserError(f"{text.source}: no column '{column.name}', which the run reads.{nearest(column.name, text.columns)}")
+            raise UserError(
+                f"{text.source}: no column '{column.name}', which the run reads.{nearest(column.name, text.columns)}"
+            )
         values = text.columns[column.name]
         is_number = isinstance(column, Number)
         raw[column.name] = as_numbers(values, column.name, text, "the run reads numbers there") if is_number else values
@@ -305,4 +313,3 @@ def _number(text: str) -> float | None:
 def _counts_up(numbers: list[str], n: int) -> bool:
     values = np.array([float(v) for v in numbers])
     return len(values) == n and n > 20 and bool(np.all(np.diff(values) == 1))
-

@@ -11,7 +11,7 @@ class NotesCNN(nn.Module):
     Shapes: (batch, channels, height, width), at least 16×16 → (batch, num_outputs).
     """
 
-    def __init__(self, input_shape: tuple[int, int, int], num_outputs: int) -> None:
+    def __init__(self, input_shape: tuple[int, ...], num_outputs: int) -> None:
         super().__init__()
         self.input_shape, self.num_outputs = tuple(input_shape), num_outputs
         channels, height, width = input_shape
@@ -37,9 +37,7 @@ class CNN(nn.Module):
     Shapes: (batch, channels, height, width) → (batch, num_outputs).
     """
 
-    def __init__(
-        self, input_shape: tuple[int, int, int], num_outputs: int, width: int = 24, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, input_shape: tuple[int, ...], num_outputs: int, width: int = 24, dropout: float = 0.0) -> None:
         super().__init__()
         self.input_shape, self.num_outputs = tuple(input_shape), num_outputs
         self.width, self.dropout = width, dropout

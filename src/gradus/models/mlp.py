@@ -37,12 +37,10 @@ class MLP(nn.Module):
             raise ValueError(f"no activation '{activation}'; known: {', '.join(ACTIVATIONS)}.")
         self.widths, self.activation = widths, activation
         self.dropout, self.batch_norm, self.categories = dropout, batch_norm, tuple(categories)
-        self.embeddings = nn.ModuleList(
-            nn.Embedding(codes, min(50, round(1.6 * codes**0.56))) for codes in self.categories
-        )
-        embedded = sum(table.weight.shape[1] for table in self.embeddings)
+        sizes = [min(50, round(1.6 * codes**0.56)) for codes in self.categories]
+        self.embeddings = nn.ModuleList(nn.Embedding(*pair) for pair in zip(self.categories, sizes, strict=True))
         layers: list[nn.Module] = []
-        width = widths[0] - len(self.categories) + embedded
+        width = widths[0] - len(self.categories) + sum(sizes)
         for hidden in widths[1:-1]:
             layers.append(nn.Linear(width, hidden))
             if batch_norm:

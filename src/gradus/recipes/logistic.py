@@ -49,5 +49,6 @@ def logistic(
     # 4 loop
     return gd.train(
         model, data, task,
-        epochs=epochs, batch_size=batch_size, lr=lr, schedule=schedule, weight_decay=weight_decay, seed=seed, **settings,
+        epochs=epochs, batch_size=batch_size, lr=lr, schedule=schedule, weight_decay=weight_decay, seed=seed,
+        **settings,
     )  # fmt: skip

@@ -39,7 +39,7 @@ def write_directory(path: Path, tensors: dict[str, Tensors], values: dict[str, A
             save_file(kept, partial / f"{name}.safetensors", metadata)
         for name, value in values.items():
             (partial / f"{name}.json").write_text(json.dumps(value, indent=1), encoding="utf-8")
-        manifest = {}
+        manifest: dict[str, dict[str, Any]] = {}
         for file in sorted(partial.iterdir()):
             _sync(file)
             manifest[file.name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
@@ -58,7 +58,7 @@ def write_directory(path: Path, tensors: dict[str, Tensors], values: dict[str, A
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return sum(entry["bytes"] for entry in manifest.values())
+    return sum(int(entry["bytes"]) for entry in manifest.values())
 
 
 def read_directory(path: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
@@ -129,7 +129,7 @@ def steps(directory: Path) -> list[int]:
 
 def size_of(state: TrainState) -> int:
     """About how many bytes a checkpoint takes: weights, two moments of each, an average, the best."""
-    weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values())
+    weights: int = sum(t.numel() * t.element_size() for t in state.model.state_dict().values())
     return weights * (3 + (state.average is not None) + 1)
 
 
@@ -176,6 +176,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-

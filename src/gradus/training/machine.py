@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
 
 
 def choose_layout(asked: str, model: nn.Module, task: Task, batch: Batch) -> Choice:
-    """Contiguous or channels-last memory for pictures: for convolutions the faster one here, unless one was asked for."""
+    """Contiguous or channels-last memory for pictures: the faster one here, unless one was asked for."""
     if asked != "auto":
         return Choice(asked, "asked for")
     if batch.inputs.ndim != 4 or not any(isinstance(m, nn.Conv2d) for m in model.modules()):

@@ -32,7 +32,9 @@ def default_lr(optimizer: str) -> float:
     return float(inspect.signature(OPTIMIZERS[optimizer]).parameters["lr"].default)
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], settings: Settings, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], settings: Settings, device: torch.device
+) -> torch.optim.Optimizer:
     """The optimiser that the settings name, fused where torch has a fused kernel for it.
 
     Raises:
@@ -57,7 +59,7 @@ def lr_factor(schedule: str, step: int, total: int, warmup: float = 0.0) -> floa
     """The learning rate of a step, from 0, as a share of the peak; a pure function, so resume has nothing to restore.
 
     ``linear`` and ``cosine`` fall to zero from the end of the warm-up on. ``one-cycle`` (Smith 2018) rises from 1/25
-    over the first 30 % of the steps, or over the warm-up where one is given, and falls to 1/10,000, both along a cosine.
+    over the first 30 % of the steps, or the warm-up where one is given, and falls to 1/10,000, both along a cosine.
     """
     total = max(total, 1)
     rise = round(warmup * total)

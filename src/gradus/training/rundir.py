@@ -48,7 +48,9 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{path}: the run's directory can't be made: {error.strerror}. Name another --out.") from None
+            raise UserError(
+                f"{path}: the run's directory can't be made: {error.strerror}. Name another --out."
+            ) from None
         return cls(path)
 
     @classmethod

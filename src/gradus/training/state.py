@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from gradus.errors import UserError
 
 Tensors = dict[str, Tensor]
+SECONDS = ("total", "train", "validate", "data_wait", "save", "compile")  # what a run's time is told apart into
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Average:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.live = list(model.parameters())
+        self.live: list[Tensor] = list(model.parameters())
         self.weights = [p.detach().clone() for p in self.live]
 
     @torch.no_grad()
@@ -151,9 +152,6 @@ class TrainState:
         random.setstate((version, tuple(numbers), gauss))
         kind, keys, *rest = value["numpy_random"]
         np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
-
-
-SECONDS = ("total", "train", "validate", "data_wait", "save", "compile")
 
 
 def pack(value: Any) -> tuple[Any, Tensors]:
