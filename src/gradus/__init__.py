@@ -18,7 +18,8 @@ from gradus.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from gradus import data, models, tasks, training
-    from gradus.experiment import Run, cross_validate, resume, train
+    from gradus.experiment import cross_validate, resume, train
+    from gradus.training import Run
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,12 +36,15 @@ __all__ = [
 ]
 
 _ROOMS = ("data", "models", "tasks", "training")
-_EXPERIMENT = ("Run", "cross_validate", "resume", "train")
+_HOMES = {
+    "Run": "gradus.training",
+    **dict.fromkeys(("cross_validate", "resume", "train"), "gradus.experiment"),
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"gradus.{name}")
-    if name in _EXPERIMENT:
-        return getattr(importlib.import_module("gradus.experiment"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'gradus' has no attribute '{name}'")

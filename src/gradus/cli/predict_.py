@@ -12,7 +12,7 @@ import click
 from gradus.errors import UserError
 
 if TYPE_CHECKING:
-    from gradus.experiment import Run
+    from gradus.training import Run
 
 TABLES = (".csv", ".tsv", ".txt", ".gz", ".parquet", ".pq")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -26,8 +26,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 def command(run: str, inputs: tuple[str, ...], invert: bool | None, as_json: bool) -> None:
     """What a run says of each INPUT: a CSV, TSV or Parquet file, a JSON or JSONL file, a JSON object, a picture,
     a .npy array, or the columns of one row as NAME=VALUE NAME=VALUE …"""
-    from gradus.experiment import Run
-    from gradus.training import progress
+    from gradus.training import Run, progress
 
     if as_json:
         progress.use_stderr()

@@ -15,8 +15,8 @@ from gradus import recipes
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON, and nothing else")
 def command(run: str, data: str | None, as_json: bool) -> None:
     """Go on with a run that was interrupted; it ends in the same bits as one that wasn't."""
-    from gradus.experiment import Run, conclude
-    from gradus.training import progress
+    from gradus.reports.terminal import conclude
+    from gradus.training import Run, progress
 
     if as_json:
         progress.use_stderr()

@@ -15,8 +15,7 @@ from gradus import recipes
 @click.option("--json", "as_json", is_flag=True, help="print the metrics as JSON, and nothing else")
 def command(run: str, data: str | None, as_json: bool) -> None:
     """Measure a run on the test split of its data, or on all of a table of other rows."""
-    from gradus.experiment import Run
-    from gradus.training import progress
+    from gradus.training import Run, progress
     from gradus.training.rundir import finite
 
     opened = Run(run)

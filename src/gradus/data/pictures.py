@@ -16,7 +16,7 @@ def read_picture(path: Path, column: Picture, invert: bool | None = None) -> tup
     It is turned upright as its camera noted, made grey where the column has one channel, and resized.
 
     Args:
-        invert: light for dark; None does so where the picture is mostly light and those of the training were mostly dark.
+        invert: light for dark; None does so where the picture is mostly light and those of training mostly dark.
 
     Raises:
         UserError: for a file that isn't a picture.

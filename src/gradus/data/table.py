@@ -27,10 +27,11 @@ COLUMN_KINDS = ("number", "category", "text", "drop")
 
 @dataclass(frozen=True)
 class Kind:
-    """What a column was taken for, and why."""
+    """What a column was taken for and why, as an error tells it, and what is worth telling of it in passing."""
 
     kind: str
     reason: str
+    detail: str = ""
 
 
 def table(
@@ -77,16 +78,17 @@ def table(
     overrides = _checked_kinds(text.source, columns, kinds or {}, drop)
     raw: Raw = {}
     chosen: dict[str, str] = {}
+    told: dict[str, list[str]] = {}  # kind → columns, for the notes
     for name, values in columns.items():
         found = overrides.get(name) or infer_kind(values)
+        told.setdefault(found.kind, []).append(f"{name} ({found.detail})" if found.detail else name)
         if found.kind == "drop":
-            notes.append(f"'{name}' left out: {found.reason}")
             continue
         chosen[name] = found.kind
-        notes.append(f"'{name}' is a {found.kind}: {found.reason}")
         raw[name] = as_numbers(values, name, text, found.reason)[keep] if found.kind == "number" else values[keep]
     if not raw:
         raise UserError(f"{text.source}: no column is left to predict '{target}' from; see --kind and --drop.")
+    notes += [f"{_TOLD[kind]}: {_some(columns)} [--kind]" for kind, columns in told.items()]
     raw_targets, spec = _read_target(text, target, goal)
 
     def fit(raw: Raw, targets: np.ndarray, train: np.ndarray) -> Encoder:
@@ -141,7 +143,8 @@ def labelled(source: Any, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]
         label = value if value in target.labels else _plain(value)
         if label not in target.labels:
             raise UserError(
-                f"{text.place(row)}, column '{target.name}': '{value}' is no class of the run ({', '.join(target.labels)})."
+                f"{text.place(row)}, column '{target.name}': '{value}' is no class of the run: "
+                f"{', '.join(target.labels)}."
             )
         codes[row] = target.labels.index(label)
     return torch.from_numpy(encoder.encode(_raw_like(text, encoder))), encode_targets(target, codes)
@@ -152,20 +155,23 @@ def infer_kind(values: np.ndarray) -> Kind:
     present = [v for v in values.tolist() if v is not None]
     distinct = set(present)
     if len(distinct) <= 1:
-        return Kind("drop", "always the same" if present else "always empty")
+        why = "always the same" if present else "always empty"
+        return Kind("drop", why, why)
     told = [v for v in present if v.lower() not in MISSING]
     numbers = [v for v in told if _number(v) is not None]
     if told and len(numbers) >= 0.9 * len(told):
         if len(distinct) == len(values) and _counts_up(numbers, len(values)):
-            return Kind("drop", "a running number")
-        missing = f", {len(values) - len(told):,} missing" if len(told) < len(values) else ""
-        return Kind("number", f"{len(numbers):,} of {len(told):,} values are numbers{missing}")
+            return Kind("drop", "a running number", "a running number")
+        missing = f"{len(values) - len(told):,} missing" if len(told) < len(values) else ""
+        return Kind("number", f"{len(numbers):,} of {len(told):,} values are numbers", missing)
     if len(distinct) > max(20, 0.2 * len(present)):
         words = Text.fit("", np.array(present, dtype=object)).words
         if not words:
-            return Kind("drop", f"{len(distinct):,} different values, no word of which recurs")
-        return Kind("text", f"{len(distinct):,} different values with words that recur")
-    return Kind("category", f"{len(distinct):,} different values")
+            why = f"{len(distinct):,} different values, no word of which recurs"
+            return Kind("drop", why, why)
+        why = f"{len(distinct):,} different values with words that recur"
+        return Kind("text", why, why)
+    return Kind("category", f"it has {len(distinct):,} different values", f"{len(distinct):,}")
 
 
 def as_numbers(values: np.ndarray, name: str, text: TableText, reason: str = "asked for") -> np.ndarray:
@@ -223,7 +229,7 @@ def _checked_kinds(
             raise UserError(f"{source}: no column '{name}'.{nearest(name, columns)}")
         if kind not in COLUMN_KINDS:
             raise UserError(f"column '{name}': no kind '{kind}'.{nearest(kind, COLUMN_KINDS)}")
-    return {name: Kind(kind, "asked for") for name, kind in asked.items()}
+    return {name: Kind(kind, "a number was asked for", "asked for") for name, kind in asked.items()}
 
 
 def _read_target(text: TableText, name: str, goal: np.ndarray) -> tuple[np.ndarray, Target]:
@@ -277,6 +283,13 @@ def _splits(parts: np.ndarray, fractions: dict[str, float], seed: int, labels: n
     inner = cut.by_fraction(len(free), seed=seed, labels=None if labels is None else labels[free], **fractions)
     whole = {name: np.concatenate([free[rows], np.flatnonzero(parts == name)]) for name, rows in inner.items()}
     return {name: np.sort(rows) for name, rows in whole.items()}
+
+
+_TOLD = {"number": "numbers", "category": "categories", "text": "texts, as their words", "drop": "left out"}
+
+
+def _some(names: list[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _read(source: Any) -> TableText:

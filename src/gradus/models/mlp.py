@@ -18,6 +18,7 @@ class MLP(nn.Module):
         batch_norm: normalise each hidden layer over the batch, before the activation.
         categories: how many codes each category has. The last len(categories) inputs are codes, and each is replaced
             by a learnt vector of about 1.6 · codes^0.56 numbers (fastai's rule), at most 50.
+        skip: add a linear map of the inputs to the output, so that the hidden layers learn what a line leaves over.
 
     Shapes: (batch, …) with widths[0] numbers a sample → (batch, widths[-1]).
     """
@@ -29,6 +30,7 @@ class MLP(nn.Module):
         dropout: float = 0.0,
         batch_norm: bool = False,
         categories: tuple[int, ...] = (),
+        skip: bool = False,
     ) -> None:
         super().__init__()
         if len(widths) < 2:
@@ -37,10 +39,11 @@ class MLP(nn.Module):
             raise ValueError(f"no activation '{activation}'; known: {', '.join(ACTIVATIONS)}.")
         self.widths, self.activation = widths, activation
         self.dropout, self.batch_norm, self.categories = dropout, batch_norm, tuple(categories)
+        self.skip = skip
         sizes = [min(50, round(1.6 * codes**0.56)) for codes in self.categories]
         self.embeddings = nn.ModuleList(nn.Embedding(*pair) for pair in zip(self.categories, sizes, strict=True))
         layers: list[nn.Module] = []
-        width = widths[0] - len(self.categories) + sum(sizes)
+        width = inputs = widths[0] - len(self.categories) + sum(sizes)
         for hidden in widths[1:-1]:
             layers.append(nn.Linear(width, hidden))
             if batch_norm:
@@ -51,6 +54,7 @@ class MLP(nn.Module):
             width = hidden
         layers.append(nn.Linear(width, widths[-1]))
         self.layers = nn.Sequential(*layers)
+        self.line = nn.Linear(inputs, widths[-1]) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
@@ -58,4 +62,5 @@ class MLP(nn.Module):
             numbers, codes = x.split([x.shape[1] - len(self.categories), len(self.categories)], dim=1)
             vectors = [table(code) for table, code in zip(self.embeddings, codes.long().unbind(1), strict=True)]
             x = torch.cat([numbers, *vectors], dim=1)
-        return self.layers(x)
+        out = self.layers(x)
+        return out if self.line is None else out + self.line(x)

@@ -15,7 +15,7 @@ from gradus.errors import UserError, nearest
 from gradus.recipes.rung import Rung, rung
 
 if TYPE_CHECKING:
-    from gradus.experiment import Run
+    from gradus.training import Run
 
 __all__ = ["Rung", "call", "find", "ladder", "names", "reopen", "rung"]
 

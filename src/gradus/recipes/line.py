@@ -51,7 +51,7 @@ def line(
         lr, momentum = lr or 0.05 * 14 / float((x**2).sum()), 0.9 if momentum is None else momentum
     settings |= dict(steps=steps, optimizer=optimizer, lr=lr, momentum=momentum, batch_size=points, seed=seed)
     run = gd.train(model, data, task, **settings)
-    run.note(w=float(run.model.linear.weight), b=float(run.model.linear.bias))  # type: ignore[arg-type, union-attr]
+    run.note(w=model.linear.weight.item(), b=model.linear.bias.item())
     return run
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradus.experiment import Run
+    from gradus.training import Run
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def titanic(
     Settings:
         data: the CSV file, or the directory that holds train.csv
         hidden: width of the two hidden layers
+        dropout: share of each hidden layer that is dropped in training
         folds: of the cross-validation that the target is measured by; 0 leaves it out
     """
     # 1 data: tickets and cabins are told apart by too few rows to learn from

@@ -55,12 +55,6 @@ class Task(ABC):
     def constant(self, targets: Tensor) -> tuple[str, Tensor]:
         """The trivial predictor fitted on training targets: its name and its outputs for one row (num_outputs,)."""
 
-    def better(self, new: float, old: float | None) -> bool:
-        """Whether a value of the primary metric beats another; NaN never does."""
-        if old is None or old != old:
-            return new == new
-        return new > old if self.higher_is_better else new < old
-
     def check(self, outputs: Tensor, targets: Tensor) -> None:
         """Refuse outputs of a shape that would broadcast in silence or fail deep inside the loss."""
         wanted = (len(targets), self.num_outputs)

@@ -5,6 +5,8 @@ from gradus.training.evaluate import evaluate
 from gradus.training.loop import Observer, batches_of, run
 from gradus.training.optim import OPTIMIZERS, lr_factor, make_optimizer
 from gradus.training.predictor import Predictor
+from gradus.training.prepare import Prepared, prepare
+from gradus.training.result import Run
 from gradus.training.rundir import RunDirectory
 from gradus.training.settings import Settings
 from gradus.training.state import Average, TrainState
@@ -18,6 +20,8 @@ __all__ = [
     "Observer",
     "Outcome",
     "Predictor",
+    "Prepared",
+    "Run",
     "RunDirectory",
     "Settings",
     "Step",
@@ -28,6 +32,7 @@ __all__ = [
     "load_newest",
     "lr_factor",
     "make_optimizer",
+    "prepare",
     "read_directory",
     "run",
     "save",

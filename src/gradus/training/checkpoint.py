@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -35,8 +37,7 @@ def write_directory(path: Path, tensors: dict[str, Tensors], values: dict[str, A
     try:
         for name, content in tensors.items():
             kept, aliases = _distinct(content)
-            metadata = {"aliases": json.dumps(aliases)} if aliases else None
-            save_file(kept, partial / f"{name}.safetensors", metadata)
+            _save(kept, partial / f"{name}.safetensors", {"aliases": json.dumps(aliases)} if aliases else None)
         for name, value in values.items():
             (partial / f"{name}.json").write_text(json.dumps(value, indent=1), encoding="utf-8")
         manifest: dict[str, dict[str, Any]] = {}
@@ -133,10 +134,19 @@ def size_of(state: TrainState) -> int:
     return weights * (3 + (state.average is not None) + 1)
 
 
+def _save(tensors: Tensors, file: Path, metadata: dict[str, str] | None) -> None:
+    try:
+        save_file(tensors, file, metadata)
+    except SafetensorError as error:  # it hides the system's error in its words
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else error from None
+
+
 def _load(file: Path) -> Tensors:
     from safetensors import safe_open
 
-    loaded = load_file(file)
+    # cloned into memory as torch aligns it: a dot product of a vector that lies otherwise can end in other bits
+    loaded = {name: tensor.clone() for name, tensor in load_file(file).items()}
     with safe_open(file, framework="pt") as opened:
         aliases = json.loads((opened.metadata() or {}).get("aliases", "{}"))
     return {**loaded, **{alias: loaded[name] for alias, name in aliases.items()}}

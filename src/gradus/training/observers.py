@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import IO, Any
 
-from gradus.tasks import Task
 from gradus.training import checkpoint
 from gradus.training.loop import Observer
 from gradus.training.rundir import RunDirectory, finite
@@ -39,17 +38,20 @@ class Validate(Observer):
 
 
 class EarlyStopping(Observer):
-    """Keeps the best weights, and ends the run after ``patience`` checks without gain."""
+    """Keeps the weights of the least validation loss, and ends the run after ``patience`` checks without gain.
 
-    def __init__(self, task: Task, patience: int) -> None:
-        self.task, self.patience = task, patience
+    The loss and not the metric: on some dozens of rows an accuracy moves by chance, and the best one comes too early.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
 
     def start(self, state: TrainState) -> None:
         self._judge(state)  # a run that was cut off right after its last check has nothing left to do
 
     def checked(self, state: TrainState, metrics: dict[str, float]) -> None:
-        value = metrics[self.task.primary]
-        if self.task.better(value, state.best.value if state.best else None):
+        value = metrics["loss"]
+        if value == value and (state.best is None or value < state.best.value):
             with state.weights_in_use() as model:
                 weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
             state.best = Best(value, state.step, weights)
@@ -140,6 +142,17 @@ class Checkpoints(Observer):
         seconds = time.perf_counter() - begun
         state.seconds["save"] += seconds
         return seconds
+
+
+class OutOfTime(Observer):
+    """Ends a run whose budget in minutes is spent before the steps that it was thought to hold."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def step(self, state: TrainState) -> None:
+        if state.seconds["total"] > self.seconds:
+            state.stop = "the minutes are spent"
 
 
 @contextlib.contextmanager

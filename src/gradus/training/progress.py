@@ -75,6 +75,8 @@ class Show(Observer):
         self.close()
         if self.shown_step != state.step and state.step > self.begun_step:
             words = self._words(state, time.monotonic())
+            if state.stop is not None:
+                words += f"  stopped: {state.stop}"
             console().print(Text.assemble((f"{'trained':<11}", "bold cyan"), words))
 
     def close(self) -> None:
@@ -95,7 +97,8 @@ class Show(Observer):
         done, left = state.step - self.begun_step, state.total_steps - state.step
         loss = f"  loss {self.log.last['loss']:.4g}" if self.log.last else ""
         rate = (state.samples - self.begun_samples) / seconds
-        remaining = f"  {clock_time(left * seconds / done)} left" if done and left else ""
+        going = done and left and state.stop is None
+        remaining = f"  {clock_time(left * seconds / done)} left" if going else ""
         return (
             f"step {state.step:,}/{state.total_steps:,}  epoch {state.step / self.batches_per_epoch:.1f}"
             f"{loss}{self.checked_text}  {rate:,.0f} samples/s{remaining}"

@@ -24,7 +24,7 @@ SECONDS = ("total", "train", "validate", "data_wait", "save", "compile")  # what
 
 @dataclass
 class Best:
-    """The best check so far: its metric, its step and the weights it was measured with."""
+    """The best check so far: its loss, its step and the weights it was measured with."""
 
     value: float
     step: int

@@ -1,0 +1,1 @@
+"""What a person looks at: so far the words of the terminal around a run."""

@@ -1,0 +1,86 @@
+"""What the terminal says of a run: every choice before it, and at its end the result beside its baselines."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gradus.training.prepare import Prepared
+from gradus.training.progress import tell
+from gradus.training.result import Run
+from gradus.training.rundir import RunDirectory
+from gradus.training.settings import Settings
+
+
+def introduce(prepared: Prepared, settings: Settings, directory: RunDirectory) -> None:
+    """Every choice that was made for the person, once, with its reason and its flag."""
+    data, model, task = prepared.data, prepared.state.model, prepared.task
+    parameters = sum(p.numel() for p in model.parameters())
+    tell("data", data.describe())
+    for note in getattr(data, "notes", ()):
+        tell("", note)
+    tell("model", f"{type(model).__name__}, {parameters:,} parameters")
+    classes = f" of {len(data.labels)} classes" if data.labels else ""
+    tell("objective", f"{task.name}{classes}: {data.target.reason}" if data.target.reason else task.name)
+    for key, flag in (("device", "--device"), ("precision", "--precision"), ("layout", "--layout")):
+        choice = prepared.chosen[key]
+        tell(key, f"{choice.value} ({choice.reason}) [{flag}]")
+    lr = prepared.state.optimizer.param_groups[0]["lr"] if settings.lr is None else settings.lr
+    tell(
+        "optimiser",
+        f"{settings.optimizer}, learning rate {lr:g}, {settings.schedule} schedule, batch {settings.batch_size}",
+    )
+    tell("budget", f"{prepared.state.total_steps:,} steps ({prepared.chosen['budget'].reason})")
+    tell("run", str(directory.path))
+
+
+def conclude(run: Run) -> None:
+    """The result beside its baselines, where the run is, and what to type next."""
+    summary = run.summary
+    primary = summary["primary"]
+    split = "test" if "test" in summary["metrics"] else "valid" if "valid" in summary["metrics"] else "train"
+    metrics = summary["metrics"][split]
+    others = ", ".join(f"{name} {_figure(value)}" for name, value in metrics.items() if name != primary)
+    tell(split, f"{primary} {_figure(metrics[primary])}  ({others})")
+    for name, scores in summary["baseline"].items():
+        tell("", f"{_figure(scores[primary])} {name}")
+    if split == "test":
+        for line in against_the_line(summary, summary["rows"]["test"]):
+            tell("", line)
+    seconds = summary["seconds"]
+    parts = ", ".join(
+        f"{key.replace('_', ' ')} {seconds[key]:.1f}" for key in ("train", "validate", "data_wait", "save")
+    )
+    if "best" in summary["weights"]:
+        tell("weights", summary["weights"])
+    tell("time", f"{seconds['total']:.1f} s ({parts}); {summary['samples_per_second']:,.0f} samples/s")
+    tell("run", str(run.path))
+    tell("next", f"gradus predict {run.path} INPUT   ·   gradus test {run.path}")
+
+
+def against_the_line(summary: dict[str, Any], num_rows: int) -> list[str]:
+    """Why a result is below the linear model's, where it is: chance, overfitting or underfitting."""
+    primary = summary["primary"]
+    ours, train = summary["metrics"]["test"], summary["metrics"]["train"]
+    lines = []
+    for name, scores in summary["baseline"].items():
+        higher = primary == "accuracy"
+        behind = (scores[primary] - ours[primary]) * (1 if higher else -1)
+        if "regression" not in name or not behind > 0:
+            continue
+        share = ours[primary]
+        error = math.sqrt(share * (1 - share) / num_rows) if higher else share / math.sqrt(2 * num_rows)
+        if behind < 2 * error:
+            why = f"by less than {num_rows:,} test rows can tell (one standard error is {error:.2g})"
+        elif (train[primary] - ours[primary]) * (1 if higher else -1) > behind:
+            why = f"the model has learnt its training rows by heart ({primary} {train[primary]:.4g} there): "
+            why += "train it less, with fewer --epochs or more --weight-decay"
+        else:
+            why = f"the model hasn't learnt its training rows yet ({primary} {train[primary]:.4g} there): "
+            why += "train it longer, with more --epochs or a higher --lr"
+        lines.append(f"below the {name}: {why}")
+    return lines
+
+
+def _figure(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4f}"

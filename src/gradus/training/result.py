@@ -1,0 +1,126 @@
+"""A run, opened: what it came to, and its predictor; what ``gd.train`` gives and ``gd.Run(path)`` finds again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from gradus.data import Dataset, MemoryDataset
+from gradus.data.table import labelled, rows_of
+from gradus.errors import UserError
+from gradus.tasks import Prediction
+from gradus.training.evaluate import evaluate
+from gradus.training.predictor import Predictor
+from gradus.training.rundir import RunDirectory
+
+
+class Run:
+    """A finished or unfinished run: its directory, what it came to, and its predictor.
+
+    Args:
+        path: the run's directory.
+        model: the module to load the weights into, where it isn't one of ``gd.models``.
+        data: the dataset it was trained on, for ``test``.
+        opened: whether it was only opened, so that nothing may be added to it.
+
+    Raises:
+        UserError: where the path is no run.
+    """
+
+    def __init__(
+        self, path: str | Path, *, model: nn.Module | None = None, data: Dataset | None = None, opened: bool = False
+    ) -> None:
+        self.directory = RunDirectory.open(path)
+        self.path = self.directory.path
+        self.config = self.directory.config()
+        self._model, self._data, self.opened = model, data, opened
+        self._predictor: Predictor | None = None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What ``summary.json`` holds.
+
+        Raises:
+            UserError: where the run isn't finished.
+        """
+        summary = self.directory.summary()
+        if summary is None:
+            raise UserError(f"{self.path}: not finished yet. Go on with: gradus resume {self.path}")
+        return summary
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Metrics by split."""
+        metrics: dict[str, dict[str, float]] = self.summary["metrics"]
+        return metrics
+
+    @property
+    def predictor(self) -> Predictor:
+        """Weights and preprocessing, loaded on first use."""
+        if self._predictor is None:
+            assert self.summary  # says so where the run isn't finished
+            self._predictor = Predictor.load(self.directory.predictor, self._model)
+        return self._predictor
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained module."""
+        return self.predictor.model
+
+    def predict(self, rows: Sequence[Any] | np.ndarray) -> list[Prediction]:
+        """Raw input in, meaning out: dicts by column name for a table, arrays for pictures."""
+        return self.predictor.predict(rows)
+
+    def test(self, data: Dataset | None = None) -> dict[str, float]:
+        """Loss and metrics on rows that training never saw: the test split of the run's data, or of other data.
+
+        Other data are read with the run's preprocessing, not with statistics of their own.
+        """
+        data = data or self._data
+        if data is None:
+            return self.metrics["test"]
+        if len(data.splits["test"]) == 0:
+            raise UserError(f"{data.name}: has no test split; there are no rows that training never saw.")
+        predictor = self.predictor
+        if isinstance(data, MemoryDataset) and predictor.encoder is not None:
+            data = data.encoded_by(predictor.encoder)
+        data = data.to(predictor.device)
+        return evaluate(
+            predictor.model.eval(),
+            data,
+            data.splits["test"],
+            predictor.task,
+            device=predictor.device,
+            precision=predictor.precision,
+        )
+
+    @property
+    def reads_tables(self) -> bool:
+        """Whether its input is rows of named columns."""
+        encoder = self.predictor.encoder
+        return encoder is not None and encoder.is_table
+
+    def table_rows(self, source: Any) -> list[dict[str, Any]]:
+        """The rows of a table file or data frame, with the columns that the run reads."""
+        assert self.predictor.encoder is not None
+        return rows_of(source, self.predictor.encoder)
+
+    def test_table(self, source: Any) -> dict[str, float]:
+        """Loss and metrics on all rows of a table file or data frame, which must hold the target."""
+        predictor = self.predictor
+        assert predictor.encoder is not None
+        inputs, targets = labelled(source, predictor.encoder)
+        return predictor.measure(inputs, targets)
+
+    def note(self, **values: Any) -> None:
+        """Add values to the summary, as a cross-validation does; nothing where the run was only opened."""
+        if self.opened:
+            return
+        self.directory.write_summary({**self.summary, **values})
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
