@@ -51,5 +51,5 @@ def test_other_modules_are_not_described() -> None:
         pass
 
     assert gd.models.describe(CNN()) is None
-    with pytest.raises(UserError, match="no model 'os.system'"):
+    with pytest.raises(UserError, match=r"no model 'os\.system'"):
         gd.models.build({"name": "os.system", "positional": ["true"], "named": {}})

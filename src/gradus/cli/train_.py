@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -42,6 +43,10 @@ class Recipes(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in recipes.names() and not args[0].startswith("-"):
             raise UserError(f"no recipe '{args[0]}'.{nearest(args[0], recipes.names())} gradus list shows them.")
+        if args and args[0] in recipes.names() and sys.stdout.isatty() and not {"--help", "-h", "--json"} & set(args):
+            # the first thing to be seen, before torch takes its seconds to load
+            click.secho(f"{'recipe':<11}", fg="cyan", bold=True, nl=False)
+            click.echo(f"{args[0]}: {recipes.find(args[0]).teaches}")
         return super().resolve_command(ctx, args)
 
 

@@ -169,8 +169,7 @@ def infer_kind(values: np.ndarray) -> Kind:
         if not words:
             why = f"{len(distinct):,} different values, no word of which recurs"
             return Kind("drop", why, why)
-        why = f"{len(distinct):,} different values with words that recur"
-        return Kind("text", why, why)
+        return Kind("text", f"it has {len(distinct):,} different values with words that recur", f"{len(distinct):,}")
     return Kind("category", f"it has {len(distinct):,} different values", f"{len(distinct):,}")
 
 

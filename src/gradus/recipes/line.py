@@ -88,4 +88,4 @@ def by_autograd(x: np.ndarray, y: np.ndarray, steps: int, lr: float | None) -> t
                 assert parameter.grad is not None
                 parameter -= lr * parameter.grad
                 parameter.grad = None
-    return float(w), float(b)
+    return w.item(), b.item()
