@@ -51,7 +51,9 @@ def line(
         lr, momentum = lr or 0.05 * 14 / float((x**2).sum()), 0.9 if momentum is None else momentum
     settings |= dict(steps=steps, optimizer=optimizer, lr=lr, momentum=momentum, batch_size=points, seed=seed)
     run = gd.train(model, data, task, **settings)
-    run.note(w=model.linear.weight.item(), b=model.linear.bias.item())
+    found = run.model
+    assert isinstance(found, gd.models.Linear)
+    run.note(w=found.linear.weight.item(), b=found.linear.bias.item())
     return run
 
 
