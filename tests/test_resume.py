@@ -108,25 +108,53 @@ def test_every_optimiser_is_restored_to_the_bit(name: str, tmp_path: Path) -> No
     assert weights(None) == weights(4 if name != "lbfgs" else 7)
 
 
-def test_the_command_line_is_interrupted_and_resumed(tmp_path: Path) -> None:
-    train = [sys.executable, "-m", "gradus", "train", "digits", "--epochs", "8"]
+def test_the_command_line_is_interrupted_or_killed_and_resumed(tmp_path: Path) -> None:
+    train = [sys.executable, "-m", "gradus", "train", "digits", "--epochs", "8", "--save-every", "10 steps"]
     subprocess.run([*train, "--out", "whole"], check=True, capture_output=True)
-    process = subprocess.Popen([*train, "--out", "cut"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    metrics = tmp_path / "cut/metrics.jsonl"
-    while not (metrics.exists() and metrics.stat().st_size > 300):
-        time.sleep(0.01)
-        assert process.poll() is None, process.communicate()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert err.strip().endswith("go on with: gradus resume cut")
-    resume = [sys.executable, "-m", "gradus", "resume", "cut", "--json"]
-    done = subprocess.run(resume, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["resumed"][0] > 0
-    predictors = [(tmp_path / run / "predictor/model.safetensors").read_bytes() for run in ("whole", "cut")]
-    assert predictors[0] == predictors[1]
+    expected = (tmp_path / "whole/predictor/model.safetensors").read_bytes()
+    for ask in (signal.SIGINT, signal.SIGKILL):
+        out = tmp_path / ask.name
+        command = [*train, "--out", ask.name]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not ((out / "metrics.jsonl").exists() and (out / "metrics.jsonl").stat().st_size > 2000):
+            time.sleep(0.01)
+            assert process.poll() is None, process.communicate()
+        process.send_signal(ask)
+        _, err = process.communicate(timeout=60)
+        if ask == signal.SIGINT:
+            assert process.returncode == 130, err
+            assert err.strip().endswith("go on with: gradus resume SIGINT")
+        resume = [sys.executable, "-m", "gradus", "resume", ask.name, "--json"]
+        done = subprocess.run(resume, capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)["resumed"][0] > 0
+        assert (out / "predictor/model.safetensors").read_bytes() == expected
+        assert log_of(out) == log_of(tmp_path / "whole")
     again = subprocess.run(resume, capture_output=True, text=True, check=True)
     assert "finished already" in again.stderr
+
+
+def test_a_run_that_is_killed_before_its_first_save_begins_with_its_own_weights(tmp_path: Path) -> None:
+    code = """
+import os, gradus as gd
+data = gd.data.digits()
+class Killed(gd.models.MLP):
+    def forward(self, x):
+        if self.training and os.path.exists("r/metrics.jsonl") and os.path.getsize("r/metrics.jsonl"):
+            os.kill(os.getpid(), 9)
+        return super().forward(x)
+gd.train(Killed(64, 8, 10), data, steps=50, out="r", quiet=True)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    model = gd.models.MLP(64, 8, 10)
+    tensors, _ = read_directory(tmp_path / "r/checkpoints/00000000")
+    data = gd.data.digits()
+    run = gd.resume("r", model, data)
+    assert run.summary["resumed"] == [0]
+    begun = gd.models.MLP(64, 8, 10)
+    begun.load_state_dict(tensors["model"])
+    gd.train(begun, data, steps=50, quiet=True)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), begun.parameters(), strict=True))
 
 
 def test_the_newest_checkpoint_that_verifies_is_taken(tmp_path: Path) -> None:

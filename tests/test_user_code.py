@@ -125,6 +125,8 @@ def test_a_model_that_does_not_fit_is_told_in_one_line() -> None:
         gd.train(gd.models.MLP(64, 5), data, steps=1, quiet=True)
     with pytest.raises(UserError, match=r"no setting 'epoch'\. Did you mean 'epochs'"):
         gd.train(gd.models.MLP(64, 10), data, epoch=1)
+    with pytest.raises(UserError, match="no validation split to wait for"):
+        gd.train(gd.models.MLP(64, 10), gd.data.digits(valid=0.0), steps=1, patience=3, quiet=True)
     with pytest.raises(UserError, match="sample 0 is a Tensor, not a pair"):
         gd.train(gd.models.MLP(64, 10), [torch.zeros(64)] * 10, gd.tasks.MultiClass(10), steps=1)  # type: ignore[arg-type]
     assert not Path("runs").exists()

@@ -80,6 +80,9 @@ def train(model: nn.Module, data: Any, task: Task | None = None, **settings: Any
     try:
         _check_space(directory, prepared.state)
         directory.write_config(_config(prepared, asked, settings, name, recipe))
+        checkpoint.save(
+            directory.checkpoints, prepared.state
+        )  # a run that is killed early resumes from its own weights
     except (OSError, UserError) as error:
         directory.remove_if_new()
         raise _told(error, directory) from None
@@ -88,15 +91,20 @@ def train(model: nn.Module, data: Any, task: Task | None = None, **settings: Any
     return _go(prepared, asked, directory)
 
 
-def resume(path: str | Path, model: nn.Module, data: Any, task: Task | None = None) -> Run:
+def resume(
+    path: str | Path, model: nn.Module, data: Any, task: Task | None = None, *, device: str | None = None
+) -> Run:
     """Go on with a run that was begun by ``gd.train`` in a person's own code, from its newest whole checkpoint.
 
     The model must have the shape of the one that began it; its weights are replaced. A run that is finished is
     opened and left as it is. For a run of a recipe, ``gradus resume RUN`` is all that is needed.
+
+    ``device`` goes on with it elsewhere: the same samples in the same order, the same numbers but for rounding.
     """
     config = RunDirectory.open(path).config()
     stored = {key: entry["value"] for key, entry in config["settings"].items()}
-    return train(model, data, task, **{**stored, "out": str(path), "resume": "continue"})
+    moved = {} if device is None else {"device": device}
+    return train(model, data, task, **{**stored, **moved, "out": str(path), "resume": "continue"})
 
 
 def cross_validate(
@@ -179,14 +187,15 @@ def _reopen(model: nn.Module, data: Any, task: Task | None, asked: Settings) -> 
     if directory.summary() is not None:
         return Run(directory.path, model=model, data=dataset)
     chosen = {key: machine.Choice(entry["value"], entry["reason"]) for key, entry in config["chosen"].items()}
+    if asked.device != config["settings"]["device"]["value"]:  # moved to another one
+        del chosen["device"]
     prepared = prepare(model, dataset, task, replace(asked, minutes=None, steps=0, epochs=None), chosen)
     prepared.chosen["budget"] = chosen["budget"]
     prepared.state.total_steps = int(chosen["budget"].value)
-    if checkpoint.steps(directory.checkpoints):
-        for line in checkpoint.load_newest(directory.checkpoints, prepared.state):
-            directory.log(line)
-            if not asked.quiet:
-                tell("resume", line)
+    for line in checkpoint.load_newest(directory.checkpoints, prepared.state):
+        directory.log(line)
+        if not asked.quiet:
+            tell("resume", line)
     directory.cut_metrics(prepared.state.step)
     directory.log(f"resumed at step {prepared.state.step}")
     directory.write_config({**config, "resumed": [*config.get("resumed", []), prepared.state.step]})
@@ -231,6 +240,10 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
         directory.write_summary(summary)
     except OSError as error:
         raise _told(error, directory) from None
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:  # at once: what was saved last is still there
+        raise Interrupted(str(directory.path)) from None
     finally:
         show.close()
         log.close()

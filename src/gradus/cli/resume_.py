@@ -12,8 +12,9 @@ from gradus import recipes
 @click.command(name="resume")
 @click.argument("run")
 @click.option("--data", default=None, help="where the data are now, if they have moved")
+@click.option("--device", default=None, help="go on with it on another device")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON, and nothing else")
-def command(run: str, data: str | None, as_json: bool) -> None:
+def command(run: str, data: str | None, device: str | None, as_json: bool) -> None:
     """Go on with a run that was interrupted; it ends in the same bits as one that wasn't."""
     from gradus.reports.terminal import conclude
     from gradus.training import Run, progress
@@ -21,7 +22,8 @@ def command(run: str, data: str | None, as_json: bool) -> None:
     if as_json:
         progress.use_stderr()
     finished = Run(run).directory.summary() is not None
-    done = recipes.reopen(run, resume="continue", **({"data": data} if data else {}))
+    changes = {key: value for key, value in (("data", data), ("device", device)) if value is not None}
+    done = recipes.reopen(run, resume="continue", **changes)
     if finished:
         progress.tell("resume", f"{run} was finished already")
         conclude(done)

@@ -30,7 +30,7 @@ def command(directory: str, as_json: bool) -> None:
             continue
         split = next((s for s in ("test", "valid", "train") if s in summary["metrics"]), None)
         primary = summary["primary"]
-        value = summary["metrics"][split][primary] if split else float("nan")
+        value = float(summary["metrics"][split][primary]) if split else float("nan")
         rows.append({**row, "state": f"{summary['steps']:,} steps", "result": f"{split} {primary} {value:.4f}"})
     if as_json:
         click.echo(json.dumps(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -65,6 +66,9 @@ def _train(name: str, given: dict[str, Any]) -> None:
     if typed & set(BUDGET):  # a budget that was typed replaces the recipe's own
         own = recipes.find(name).defaults()
         arguments |= {k: None for k in BUDGET if k in own and k not in typed}
+    for key in ("data", "test"):  # so that the run finds them again from anywhere
+        if arguments.get(key) and Path(arguments[key]).exists():
+            arguments[key] = str(Path(arguments[key]).resolve())
     if as_json:
         progress.use_stderr()
     run = recipes.call(name, arguments, typed)

@@ -65,18 +65,18 @@ def against_the_line(summary: dict[str, Any], num_rows: int) -> list[str]:
     lines = []
     for name, scores in summary["baseline"].items():
         higher = primary == "accuracy"
-        behind = (scores[primary] - ours[primary]) * (1 if higher else -1)
+        share, known = float(ours[primary]), float(train[primary])
+        behind = (float(scores[primary]) - share) * (1 if higher else -1)
         if "regression" not in name or not behind > 0:
             continue
-        share = ours[primary]
         error = math.sqrt(share * (1 - share) / num_rows) if higher else share / math.sqrt(2 * num_rows)
         if behind < 2 * error:
             why = f"by less than {num_rows:,} test rows can tell (one standard error is {error:.2g})"
-        elif (train[primary] - ours[primary]) * (1 if higher else -1) > behind:
-            why = f"the model has learnt its training rows by heart ({primary} {train[primary]:.4g} there): "
+        elif (known - share) * (1 if higher else -1) > behind:
+            why = f"the model has learnt its training rows by heart ({primary} {known:.4g} there): "
             why += "train it less, with fewer --epochs or more --weight-decay"
         else:
-            why = f"the model hasn't learnt its training rows yet ({primary} {train[primary]:.4g} there): "
+            why = f"the model hasn't learnt its training rows yet ({primary} {known:.4g} there): "
             why += "train it longer, with more --epochs or a higher --lr"
         lines.append(f"below the {name}: {why}")
     return lines

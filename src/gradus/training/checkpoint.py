@@ -100,6 +100,8 @@ def save(directory: Path, state: TrainState, *, keep: int = 2) -> int:
     size = write_directory(directory / f"{state.step:08d}", tensors, {"state": value})
     for old in steps(directory)[:-keep]:
         shutil.rmtree(directory / f"{old:08d}", ignore_errors=True)
+    for left in directory.glob(".*.partial"):  # by a process that was killed while it saved
+        shutil.rmtree(left, ignore_errors=True)
     return size
 
 
@@ -181,7 +183,7 @@ def _sha256(file: Path) -> str:
 def _sync(path: Path) -> None:
     if os.name == "nt" and path.is_dir():  # Windows has no way to sync a directory
         return
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows syncs only what may be written
     try:
         os.fsync(handle)
     finally:

@@ -116,10 +116,9 @@ class Checkpoints(Observer):
 
     def __init__(self, directory: RunDirectory, every: Every, tell: Callable[[str], None]) -> None:
         self.directory, self.trigger, self.tell = directory, Trigger(every), tell
-        self.saved_step = -1
 
     def start(self, state: TrainState) -> None:
-        self.saved_step = state.step if checkpoint.steps(self.directory.checkpoints) else -1
+        self.saved_step = state.step  # a run begins, or goes on, from a checkpoint
         self.trigger.restart()
 
     def step(self, state: TrainState) -> None:

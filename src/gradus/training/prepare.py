@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gradus import tasks
-from gradus.data import Batch, Dataset, Order, as_dataset
+from gradus.data import Batch, Dataset, MemoryDataset, Order, as_dataset
 from gradus.errors import UserError
 from gradus.tasks import Task
 from gradus.training import machine
@@ -95,7 +95,12 @@ def prepare(
         first = dataset.batch(first.indices)
     if "precision" not in chosen:
         chosen["precision"] = machine.choose_precision(settings.precision, model, task, first)
-    order = Order(rows, settings.batch_size, seed=settings.seed, device=device)
+    if settings.patience is not None and len(dataset.splits["valid"]) == 0:
+        raise UserError(
+            "patience: there is no validation split to wait for; give the data one (valid=0.1), or leave it out."
+        )
+    place = device if isinstance(dataset, MemoryDataset) else "cpu"  # where the ids of a batch are looked at
+    order = Order(rows, settings.batch_size, seed=settings.seed, device=place)
     state = TrainState(
         model=model,
         optimizer=make_optimizer(model.parameters(), settings, device),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gradus.errors import UserError
-from gradus.training.checkpoint import write_json
+from gradus.training.checkpoint import steps, write_json
 
 
 class RunDirectory:
@@ -103,7 +103,7 @@ class RunDirectory:
 
     def remove_if_new(self) -> None:
         """Take back a directory in which nothing was trained yet."""
-        if not self.checkpoints.exists() and not (self.path / "summary.json").exists():
+        if not steps(self.checkpoints) and not (self.path / "summary.json").exists():
             shutil.rmtree(self.path, ignore_errors=True)
             if self.path.parent.name == "runs":
                 with contextlib.suppress(OSError):  # other runs are in it
