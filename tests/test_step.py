@@ -80,7 +80,7 @@ def test_every_optimiser_lowers_the_loss(name: str) -> None:
     y = x @ torch.tensor([1.0, -2.0, 0.5]) + 0.3
     data = gd.data.arrays(x, y, valid=0.0, test=0.0)
     model = gd.models.Linear(3, 1)
-    before = float(((model(x)[:, 0] - y) ** 2).mean())
+    before = ((model(x)[:, 0] - y) ** 2).mean().item()
     run = gd.train(model, data, optimizer=name, epochs=5, batch_size=50, quiet=True)
     assert run.metrics["train"]["loss"] < before
 
