@@ -61,6 +61,24 @@ def test_table_on_a_regression(real: Callable[[str], Path]) -> None:
     assert scores["rmse"]["mean"] <= scores["baseline"]["ridge regression"]["rmse"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ({"steps": 3}, {"lr": 0.003, "epochs": None, "ema": 0.995}),
+        ({"steps": 3, "notes": True, "momentum": 0.9}, {"lr": 0.01, "momentum": 0.9, "optimizer": "sgd", "ema": None}),
+        ({"steps": 3, "notes": True, "lr": 0.02, "batch_size": 32}, {"lr": 0.02, "batch_size": 32, "momentum": 0.5}),
+    ],
+    ids=str,
+)
+def test_what_is_typed_wins_over_the_notes(
+    typed: dict[str, object], expected: dict[str, object], real: Callable[[str], Path]
+) -> None:
+    run = recipes.call("mnist", {"data": str(real("mnist")), "model": "mlp", "quiet": True, **typed})
+    assert run.summary["steps"] == 3
+    for key, value in expected.items():
+        assert run.config["settings"][key]["value"] == value, key
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "target"),

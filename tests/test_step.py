@@ -87,11 +87,11 @@ def test_every_optimiser_lowers_the_loss(name: str) -> None:
 
 def test_optimisers_are_fused_and_refuse_what_they_do_not_take() -> None:
     model = gd.models.Linear(3, 1)
-    optimizer = make_optimizer(model.parameters(), Settings(optimizer="adamw", lr=0.1), CPU)
+    optimizer = make_optimizer(model.parameters(), "adamw", CPU, lr=0.1)
     assert optimizer.param_groups[0]["fused"]
     assert optimizer.param_groups[0]["lr"] == 0.1
     with pytest.raises(UserError, match="adam takes no momentum"):
-        make_optimizer(model.parameters(), Settings(optimizer="adam", momentum=0.9), CPU)
+        make_optimizer(model.parameters(), "adam", CPU, momentum=0.9)
     with pytest.raises(UserError, match=r"no 'adamm'.*'adam'"):
         Settings(optimizer="adamm")
 

@@ -80,9 +80,7 @@ def train(model: nn.Module, data: Any, task: Task | None = None, **settings: Any
     try:
         _check_space(directory, prepared.state)
         directory.write_config(_config(prepared, asked, settings, name, recipe))
-        checkpoint.save(
-            directory.checkpoints, prepared.state
-        )  # a run that is killed early resumes from its own weights
+        checkpoint.save(directory.checkpoints, prepared.state)  # killed early, it resumes from its own weights
     except (OSError, UserError) as error:
         directory.remove_if_new()
         raise _told(error, directory) from None

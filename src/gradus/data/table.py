@@ -15,7 +15,6 @@ import torch
 
 from gradus.data import splits as cut
 from gradus.data.columns import Category, Column, Number, Raw, Target, Text
-from gradus.data.columns import Text as TextColumn
 from gradus.data.dataset import MemoryDataset, encode_targets
 from gradus.data.encoder import Encoder
 from gradus.data.read import TableText, read_file, read_frame
@@ -273,7 +272,7 @@ def _fit(kind: str, name: str, values: np.ndarray, categories: str) -> Column:
         return Number.fit(name, values)
     if kind == "category":
         return Category.fit(name, values, categories)
-    return TextColumn.fit(name, values)
+    return Text.fit(name, values)
 
 
 def _splits(parts: np.ndarray, fractions: dict[str, float], seed: int, labels: np.ndarray | None) -> cut.Splits:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from gradus.errors import UserError
-
-if TYPE_CHECKING:
-    from gradus.training.settings import Settings
 
 # SparseAdam takes only sparse gradients and Muon only matrices: neither fits a whole model.
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -33,22 +30,27 @@ def default_lr(optimizer: str) -> float:
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], settings: Settings, device: torch.device
+    parameters: Iterable[nn.Parameter],
+    name: str,
+    device: torch.device,
+    *,
+    lr: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimiser that the settings name, fused where torch has a fused kernel for it.
+    """An optimiser by name, fused where torch has a fused kernel for it; what is None is left to torch's default.
 
     Raises:
         UserError: where a setting is given that the optimiser doesn't take.
     """
-    kind = OPTIMIZERS[settings.optimizer]
+    kind = OPTIMIZERS[name]
     takes = inspect.signature(kind).parameters
-    options: dict[str, Any] = {"lr": settings.lr if settings.lr is not None else default_lr(settings.optimizer)}
-    for key in ("momentum", "weight_decay"):
-        value = getattr(settings, key)
+    options: dict[str, Any] = {"lr": lr if lr is not None else default_lr(name)}
+    for key, value in (("momentum", momentum), ("weight_decay", weight_decay)):
         if value is None:
             continue
         if key not in takes:
-            raise UserError(f"{settings.optimizer} takes no {key}; leave --{key.replace('_', '-')} out.")
+            raise UserError(f"{name} takes no {key}; leave --{key.replace('_', '-')} out.")
         options[key] = value
     if "fused" in takes and device.type in FUSED_DEVICES:
         options["fused"] = True

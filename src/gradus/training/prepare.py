@@ -103,7 +103,14 @@ def prepare(
     order = Order(rows, settings.batch_size, seed=settings.seed, device=place)
     state = TrainState(
         model=model,
-        optimizer=make_optimizer(model.parameters(), settings, device),
+        optimizer=make_optimizer(
+            model.parameters(),
+            settings.optimizer,
+            device,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        ),
         total_steps=0,
         seed=settings.seed,
         average=None if settings.ema is None else Average(model, settings.ema),

@@ -1,0 +1,68 @@
+"""What must also hold on an accelerator: ``pytest -m gpu`` on a machine that has one; skipped elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from test_resume import StopAt
+from torch import nn
+
+import gradus as gd
+from gradus.data import Draw, Noise, Shift, keyed_uniform
+from gradus.errors import Interrupted
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.accelerator.is_available(), reason="this machine has no accelerator"),
+]
+
+
+def test_chance_is_the_same_on_every_device() -> None:
+    device = torch.accelerator.current_accelerator()
+    samples = torch.arange(1000)
+    assert torch.equal(keyed_uniform(samples, 4, 1, 2), keyed_uniform(samples.to(device), 4, 1, 2).cpu())
+    data = gd.data.digits(augment=[Shift(1), Noise(0.1)])
+    here = data.batch(samples, Draw(0, 3)).inputs
+    there = data.to(device).batch(samples.to(device), Draw(0, 3)).inputs
+    assert torch.allclose(here, there.cpu(), atol=1e-4)
+
+
+def test_digits_are_learnt_on_the_accelerator_found() -> None:
+    torch.manual_seed(0)
+    data = gd.data.digits(augment=[Shift(1)])
+    run = gd.train(gd.models.CNN(data.input_shape, 10), data, epochs=20, lr=4e-3, schedule="one-cycle", quiet=True)
+    assert run.summary["device"].startswith(str(torch.accelerator.current_accelerator()))
+    assert run.metrics["test"]["accuracy"] > 0.97
+    on_cpu = gd.Run(run.path)  # a predictor made there predicts here
+    scan = data.raw["x"][:5]  # type: ignore[attr-defined]
+    assert [p["label"] for p in on_cpu.predict(scan)] == [p["label"] for p in run.predict(scan)]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_stopped_and_resumed_the_bits_are_the_same(precision: str) -> None:
+    data = gd.data.digits(augment=[Shift(1)])
+    settings = dict(epochs=2, batch_size=100, ema=0.95, seed=3, quiet=True, precision=precision)
+
+    def weights(stop: int) -> bytes:
+        torch.manual_seed(0)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        model = nn.Sequential(StopAt(stop), gd.models.MLP(64, 64, 10, dropout=0.3))
+        try:
+            gd.train(model, data, out=f"{precision}-{stop}", **settings)
+        except Interrupted:
+            model = nn.Sequential(StopAt(0), gd.models.MLP(64, 64, 10, dropout=0.3))
+            gd.resume(f"{precision}-{stop}", model, data)
+        return b"".join(p.detach().cpu().numpy().tobytes() for p in model.parameters())
+
+    whole = weights(0)
+    assert all(weights(int(stop)) == whole for stop in np.random.default_rng(0).integers(1, 25, 3))
+
+
+def test_a_run_moves_to_the_cpu_and_goes_on() -> None:
+    data = gd.data.digits()
+    with pytest.raises(Interrupted):
+        gd.train(nn.Sequential(StopAt(5), gd.models.MLP(64, 10)), data, steps=30, out="moved", quiet=True)
+    run = gd.resume("moved", nn.Sequential(StopAt(0), gd.models.MLP(64, 10)), data, device="cpu")
+    assert run.summary["device"] == "cpu"
+    assert run.summary["steps"] == 30
