@@ -154,7 +154,7 @@ def lightning(case: Case, device: str, everything: bool = True) -> float:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     marks: dict[int, float] = {}
 
-    class Module(lit.LightningModule):
+    class Module(lit.LightningModule):  # type: ignore[misc, unused-ignore]  # absent, it is Any
         def __init__(self) -> None:
             super().__init__()
             torch.manual_seed(0)

@@ -53,7 +53,12 @@ def line(
     run = gd.train(model, data, task, **settings)
     found = run.model
     assert isinstance(found, gd.models.Linear)
-    run.note(w=found.linear.weight.item(), b=found.linear.bias.item())
+    w, b = found.linear.weight.item(), found.linear.bias.item()
+    run.note(w=w, b=b)
+    if not settings.get("quiet"):
+        from gradus.training.progress import tell
+
+        tell("found", f"w = {w:.6f}, b = {b:.6f}, by {way}")
     return run
 
 

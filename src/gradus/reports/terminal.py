@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from gradus.tasks import TASKS
 from gradus.training.prepare import Prepared
 from gradus.training.progress import tell
 from gradus.training.result import Run
@@ -62,9 +63,9 @@ def against_the_line(summary: dict[str, Any], num_rows: int) -> list[str]:
     """Why a result is below the linear model's, where it is: chance, overfitting or underfitting."""
     primary = summary["primary"]
     ours, train = summary["metrics"]["test"], summary["metrics"]["train"]
+    higher = TASKS[summary["task"]].higher_is_better
     lines = []
     for name, scores in summary["baseline"].items():
-        higher = primary == "accuracy"
         share, known = float(ours[primary]), float(train[primary])
         behind = (float(scores[primary]) - share) * (1 if higher else -1)
         if "regression" not in name or not behind > 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gradus.errors import UserError, nearest
@@ -83,9 +83,6 @@ class Settings:
             if key not in known:
                 raise UserError(f"no setting '{key}'.{nearest(key, known)}")
         return cls(**values)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def _whole(self, key: str, least: int) -> None:
         value = getattr(self, key)
