@@ -32,7 +32,7 @@ def test_logistic_is_calibrated_and_abstains() -> None:
     run = recipes.call("logistic", {"quiet": True})
     test, line = run.metrics["test"], run.summary["baseline"]["logistic regression"]
     assert test["calibration_error"] <= 0.05
-    assert test["loss"] <= 0.36  # that of the true probabilities is 0.35
+    assert test["loss"] <= 0.36  # that of the true probabilities, on these rows, is 0.352
     assert test["accuracy"] == pytest.approx(line["accuracy"], abs=0.01)
     labels = [p["label"] for p in run.predict(np.array([[1.0], [5.0], [9.0]]))]
     assert labels == ["fail", "unsure", "pass"]
