@@ -17,6 +17,7 @@ def _own_world(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeyp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRADUS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("GRADUS_DATA", str(DATA))
+    monkeypatch.setenv("GRADUS_OFFLINE", "1")  # no test asks the net for anything
 
 
 @pytest.fixture

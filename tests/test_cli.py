@@ -26,7 +26,16 @@ def test_list_shows_every_rung(gradus: Gradus) -> None:
     status, out, _ = gradus("list")
     assert status == 0
     rungs = json.loads(gradus("list", "--json")[1])
-    assert [r["name"] for r in rungs] == ["line", "logistic", "diabetes", "titanic", "table", "digits", "mnist"]
+    assert [r["name"] for r in rungs] == [
+        "line",
+        "curve",
+        "logistic",
+        "diabetes",
+        "titanic",
+        "table",
+        "digits",
+        "mnist",
+    ]
     assert all(r["name"] in out and r["target"] in out for r in rungs)
 
 
@@ -56,7 +65,7 @@ def test_json_is_all_there_is_on_standard_output(gradus: Gradus) -> None:
     assert set(summary["metrics"]) == {"train", "valid", "test"}
     assert "[--device]" in err
     assert {p.name for p in Path("r").iterdir()} == {
-        "config.json", "metrics.jsonl", "summary.json", "checkpoints", "predictor", "log.txt",
+        "config.json", "metrics.jsonl", "summary.json", "checkpoints", "predictor", "evidence", "log.txt",
     }  # fmt: skip
     config = json.loads(Path("r/config.json").read_text())
     assert config["settings"]["epochs"] == {"value": 1, "from": "command line"}

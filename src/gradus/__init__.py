@@ -18,7 +18,7 @@ from gradus.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from gradus import data, models, tasks, training
-    from gradus.experiment import cross_validate, resume, train
+    from gradus.experiment import cross_validate, fit, resume, train
     from gradus.training import Run
 
 __version__ = "0.1.0"
@@ -28,6 +28,7 @@ __all__ = [
     "UserError",
     "cross_validate",
     "data",
+    "fit",
     "models",
     "resume",
     "tasks",
@@ -38,7 +39,7 @@ __all__ = [
 _ROOMS = ("data", "models", "tasks", "training")
 _HOMES = {
     "Run": "gradus.training",
-    **dict.fromkeys(("cross_validate", "resume", "train"), "gradus.experiment"),
+    **dict.fromkeys(("cross_validate", "fit", "resume", "train"), "gradus.experiment"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Puts the four nouns and the observers together: ``gd.train``, ``gd.resume`` and ``gd.cross_validate``."""
+"""Puts the four nouns and the observers together: ``gd.train``, ``gd.resume``, ``gd.fit``, ``gd.cross_validate``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import errno
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from torch import nn
 from gradus import models, tasks
 from gradus.data import Dataset, MemoryDataset, as_dataset
 from gradus.errors import Interrupted, UserError
+from gradus.reports import figures
+from gradus.reports.live import LivePage
 from gradus.reports.terminal import conclude, introduce
 from gradus.tasks import Task
 from gradus.training import checkpoint, loop, machine
-from gradus.training.evaluate import evaluate, some_rows
+from gradus.training.evaluate import outputs_of, scores, some_rows
+from gradus.training.evidence import Measured, write_evidence
 from gradus.training.observers import Checkpoints, EarlyStopping, MetricsLog, OutOfTime, Validate, stop_on_signals
 from gradus.training.predictor import Predictor, encoder_of
 from gradus.training.prepare import Prepared, prepare, valid_every
@@ -42,6 +45,7 @@ class Recipe:
     name: str
     arguments: Mapping[str, Any]
     typed: frozenset[str]
+    defaults: Mapping[str, Any]
 
 
 _recipe: contextvars.ContextVar[Recipe | None] = contextvars.ContextVar("recipe", default=None)
@@ -80,6 +84,8 @@ def train(model: nn.Module, data: Any, task: Task | None = None, **settings: Any
     try:
         _check_space(directory, prepared.state)
         directory.write_config(_config(prepared, asked, settings, name, recipe))
+        if prepared.lr_range is not None:
+            directory.write_figure("lr_find", figures.lr_range(prepared.lr_range))
         checkpoint.save(directory.checkpoints, prepared.state)  # killed early, it resumes from its own weights
     except (OSError, UserError) as error:
         directory.remove_if_new()
@@ -103,6 +109,27 @@ def resume(
     stored = {key: entry["value"] for key, entry in config["settings"].items()}
     moved = {} if device is None else {"device": device}
     return train(model, data, task, **{**stored, **moved, "out": str(path), "resume": "continue"})
+
+
+def fit(
+    model: nn.Module, data: Any, task: Task | None = None, *, observers: Sequence[loop.Observer] = (), **settings: Any
+) -> nn.Module:
+    """Train a model in memory: ``train`` without the run, for a model that is a means and not the end.
+
+    The steps are those of ``train``, to the bit; but nothing is written, printed or saved, so a fit that is
+    interrupted is lost. Take it for the many small models of a picture or a comparison, and ``train`` for a model that
+    is to be kept, resumed, reported on or predicted with.
+
+    Args:
+        observers: look at the training beside validation and early stopping; each sees the state after every step.
+        settings: as of ``train``. Those about the run's directory and the terminal have no meaning here, and may stand
+            among them.
+
+    Returns:
+        The model, in evaluation mode, with the weights that a run would be judged by.
+    """
+    asked = Settings.of({**settings, "out": None, "resume": "never", "quiet": True})
+    return _train_in_memory(model, data, task, asked, observers).state.model
 
 
 def cross_validate(
@@ -139,13 +166,7 @@ def cross_validate(
         objective = task or tasks.for_target(part)
         if isinstance(objective, tasks.Regression):
             objective = replace(objective, mean=part.target.mean, std=part.target.std)
-        prepared = prepare(build(part), part, objective, asked)
-        stopping = [EarlyStopping(asked.patience)] if asked.patience else []
-        checks = (
-            [Validate(prepared.measure("valid"), valid_every(asked, prepared))] if len(part.splits["valid"]) else []
-        )
-        loop.run(prepared.state, loop.batches_of(prepared.data, prepared.order), prepared.step, [*checks, *stopping])
-        prepared.settle()
+        prepared = _train_in_memory(build(part), part, objective, asked)
         results.append(prepared.measure("test")(prepared.state))
         others.append(tasks.baselines(objective, part))
         if not asked.quiet:
@@ -166,6 +187,24 @@ def cross_validate(
     if run is not None:
         run.note(cross_validation=out)
     return out
+
+
+def _train_in_memory(
+    model: nn.Module, data: Any, task: Task | None, settings: Settings, observers: Sequence[loop.Observer] = ()
+) -> Prepared:
+    """Prepare, run the loop, and settle on the weights; validation and early stopping as in a run, no directory."""
+    prepared = prepare(model, data, task, settings)
+    looking: list[loop.Observer] = []
+    if len(prepared.data.splits["valid"]):
+        looking.append(Validate(prepared.measure("valid"), valid_every(settings, prepared)))
+    if settings.patience is not None:
+        looking.append(EarlyStopping(settings.patience))
+    if settings.minutes is not None:
+        looking.append(OutOfTime(settings.minutes * 60))
+    batches = loop.batches_of(prepared.data, prepared.order, prepared.state.total_steps)
+    loop.run(prepared.state, batches, prepared.step, [*looking, *observers])
+    prepared.settle()
+    return prepared
 
 
 def _reopen(model: nn.Module, data: Any, task: Task | None, asked: Settings) -> Run:
@@ -226,9 +265,12 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
     every = Every.parse(settings.save_every).in_steps(per_epoch)
     observers.append(Checkpoints(directory, every, report))
     directory.log(f"training from step {state.step} to {state.total_steps}")
+    page = LivePage(directory) if settings.watch else None
     try:
+        if page is not None:
+            tell("watch", page.address)
         with stop_on_signals(state):
-            loop.run(state, loop.batches_of(data, prepared.order), prepared.step, observers)
+            loop.run(state, loop.batches_of(data, prepared.order, state.total_steps), prepared.step, observers)
         if state.stop is not None and state.stop.startswith("SIG"):
             directory.log(f"{state.stop}: saved at step {state.step}")
             raise Interrupted(str(directory.path))
@@ -236,6 +278,8 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
         Predictor(state.model, task, encoder_of(data), prepared.precision).save(directory.predictor)
         summary = _summarise(prepared, settings, directory, words)
         directory.write_summary(summary)
+        if page is not None:
+            page.finish()
     except OSError as error:
         raise _told(error, directory) from None
     except Interrupted:
@@ -245,6 +289,8 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
     finally:
         show.close()
         log.close()
+        if page is not None:
+            page.close()
     directory.log("finished")
     run = Run(directory.path, model=state.model, data=data)
     if not settings.quiet:
@@ -255,11 +301,16 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
 def _summarise(prepared: Prepared, settings: Settings, directory: RunDirectory, words: str) -> dict[str, Any]:
     state, data, task = prepared.state, prepared.data, prepared.task
     rows = {**data.splits, "train": some_rows(data.splits["train"])}
-    metrics = {
-        split: evaluate(state.model, data, ids, task, device=prepared.device, precision=prepared.precision)
-        for split, ids in rows.items()
-        if len(ids)
-    }
+    metrics: dict[str, dict[str, float]] = {}
+    measured: dict[str, Measured] = {}
+    for split, ids in rows.items():
+        if len(ids):
+            outputs, targets = outputs_of(
+                state.model, data, ids, device=prepared.device, precision=prepared.precision
+            )
+            metrics[split] = scores(task, outputs, targets)
+            measured[split] = Measured(split, ids, outputs, targets)
+    write_evidence(directory.evidence, prepared, next(measured[s] for s in ("test", "valid", "train") if s in measured))
     config = directory.config()
     seconds = {key: round(value, 4) for key, value in state.seconds.items()}
     return {
@@ -317,12 +368,19 @@ def _config(
             return "recipe" if recipe is not None else "argument"
         return "default"
 
+    own = {**recipe.defaults, **recipe.arguments} if recipe else {}
+    settings_of_the_loop = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "watch"}
     return {
         "name": name,
         "recipe": recipe.name if recipe else None,
         "arguments": dict(recipe.arguments) if recipe else {},
-        "typed": sorted(recipe.typed) if recipe else [],
-        "settings": {f.name: {"value": getattr(settings, f.name), "from": origin(f.name)} for f in fields(settings)},
+        "typed": sorted(recipe.typed - {"watch"}) if recipe else [],
+        "settings": {key: {"value": value, "from": origin(key)} for key, value in settings_of_the_loop.items()},
+        "recipe_settings": {
+            key: {"value": value, "from": "command line" if recipe and key in recipe.typed else "recipe"}
+            for key, value in own.items()
+            if key not in settings_of_the_loop
+        },
         "chosen": {key: {"value": c.value, "reason": c.reason} for key, c in prepared.chosen.items()},
         "data": {"description": prepared.data.describe(), "fingerprint": prepared.data.fingerprint},
         "model": models.describe(prepared.state.model),

@@ -17,6 +17,8 @@ COMMANDS = {
     "test": "measure a run on rows that its training never saw, or on other data",
     "predict": "what a run says of rows, files or pictures",
     "runs": "the runs below a directory",
+    "report": "a run as one page that opens offline: result, curves, mistakes, settings",
+    "compare": "what differs between runs, in settings, curves and metrics",
 }
 
 
@@ -86,9 +88,9 @@ def show_table(rows: list[list[str]], header: list[str], right: tuple[str, ...] 
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console()
+    console = Console(markup=False)  # a name in brackets is a name
     if not console.is_terminal:
-        console = Console(width=400)
+        console = Console(width=400, markup=False)
     console.print(table, crop=False, no_wrap=not console.is_terminal)
 
 

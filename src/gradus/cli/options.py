@@ -44,7 +44,23 @@ def option(name: str, hint: Any, default: Any, text: str) -> click.Option:
     if get_origin(hint) is tuple:
         return click.Option([flag], multiple=True, default=default, help=text, metavar="TEXT")
     kind: Any = click.Choice(get_args(hint)) if get_origin(hint) is Literal else {int: int, float: float}.get(hint, str)
+    if name == "lr":
+        kind = Rate()
     return click.Option([flag], type=kind, default=default, show_default=default is not None, help=text)
+
+
+class Rate(click.types.FloatParamType):
+    """A learning rate: a number, or the word find, which has a range test choose it."""
+
+    name = "float|find"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "find":
+            return "find"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"'{value}' is neither a number nor find, which has a range test choose it.", param, ctx)
 
 
 def documented(function: Callable[..., Any]) -> dict[str, str]:

@@ -13,8 +13,9 @@ from gradus import recipes
 @click.argument("run")
 @click.option("--data", default=None, help="where the data are now, if they have moved")
 @click.option("--device", default=None, help="go on with it on another device")
+@click.option("--watch", is_flag=True, help="show the run live in a browser, on this machine only")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON, and nothing else")
-def command(run: str, data: str | None, device: str | None, as_json: bool) -> None:
+def command(run: str, data: str | None, device: str | None, watch: bool, as_json: bool) -> None:
     """Go on with a run that was interrupted; it ends in the same bits as one that wasn't."""
     from gradus.reports.terminal import conclude
     from gradus.training import Run, progress
@@ -22,7 +23,9 @@ def command(run: str, data: str | None, device: str | None, as_json: bool) -> No
     if as_json:
         progress.use_stderr()
     finished = Run(run).directory.summary() is not None
-    changes = {key: value for key, value in (("data", data), ("device", device)) if value is not None}
+    changes = {
+        key: value for key, value in (("data", data), ("device", device), ("watch", watch or None)) if value is not None
+    }
     done = recipes.reopen(run, resume="continue", **changes)
     if finished:
         progress.tell("resume", f"{run} was finished already")

@@ -23,6 +23,7 @@ Raw = dict[str, np.ndarray]
 """Raw values by column name, all of one length."""
 
 MAX_LEVELS = 64  # a category keeps its most frequent levels, the rest share one
+MAX_LINEAR = 1024  # numbers of a picture that a linear model is given
 MAX_WORDS = 32  # a text column of a table keeps its most frequent words
 
 
@@ -147,7 +148,8 @@ def split_words(text: str | None) -> list[str]:
 class Picture:
     """Pictures as (channels, height, width), any numbers; standardised as a whole by the training rows.
 
-    ``scale`` is the value of full white in the raw numbers: 255 for bytes, 16 for scikit-learn's digits.
+    ``scale`` is the value of full white in the raw numbers: 255 for bytes, 16 for scikit-learn's digits. ``framing``
+    is how a picture file of another size is brought to this one: stretch, crop (its middle) or pad (with black).
     """
 
     kind: ClassVar[str] = "picture"
@@ -156,15 +158,16 @@ class Picture:
     scale: float
     mean: float
     std: float
+    framing: str = "stretch"
 
     @classmethod
-    def fit(cls, name: str, values: np.ndarray, scale: float) -> Picture:
+    def fit(cls, name: str, values: np.ndarray, scale: float, framing: str = "stretch") -> Picture:
         channels, height, width = values.shape[1:]
         # exact whatever the number of rows, without a float copy of them all: bytes summed in integers
         total = values.sum(dtype=np.float64) / values.size
         square = np.square(values, dtype=np.float32).sum(dtype=np.float64) / values.size
         mean, std = total / scale, float(np.sqrt(max(square - total * total, 0.0))) / scale
-        return cls(name, (channels, height, width), scale, float(mean), std or 1.0)
+        return cls(name, (channels, height, width), scale, float(mean), std or 1.0, framing)
 
     @property
     def black(self) -> float:
@@ -172,14 +175,37 @@ class Picture:
         return -self.mean / self.std
 
     def encode(self, values: np.ndarray, *, one_hot: bool = False) -> np.ndarray:
+        out: np.ndarray = self.standardise(self.checked(values).astype(np.float32))
+        return self._coarse(out) if one_hot else out
+
+    def standardise(self, pictures: Any) -> Any:
+        """Raw pictures, an array or a tensor (batch, channels, height, width), as the model reads them, in float32."""
+        out = pictures if isinstance(pictures, np.ndarray) else pictures.float()
+        out *= 1.0 / (self.scale * self.std)
+        out -= self.mean / self.std
+        return out
+
+    def raw(self, pictures: np.ndarray) -> np.ndarray:
+        """What the model reads, as bytes for a person's eyes: black is 0, full white 255."""
+        shares = (pictures * self.std + self.mean) * 255.0
+        return np.clip(np.rint(shares), 0, 255).astype(np.uint8)
+
+    def checked(self, values: np.ndarray) -> np.ndarray:
+        """The values, where they have the shape that the model reads."""
         if values.shape[1:] != self.shape:
             raise UserError(
                 f"column '{self.name}': pictures of shape {values.shape[1:]}, but the model reads {self.shape}."
             )
-        out = values.astype(np.float32)
-        out *= 1.0 / (self.scale * self.std)
-        out -= self.mean / self.std
-        return out
+        return values
+
+    def _coarse(self, pictures: np.ndarray) -> np.ndarray:
+        """Pictures averaged over squares to at most ``MAX_LINEAR`` numbers: a linear model gains little from more."""
+        factor = 1
+        while self.shape[0] * (self.shape[1] // factor) * (self.shape[2] // factor) > MAX_LINEAR:
+            factor += 1
+        rows, columns = self.shape[1] // factor, self.shape[2] // factor
+        cut = pictures[:, :, : rows * factor, : columns * factor]
+        return cut.reshape(*cut.shape[:2], rows, factor, columns, factor).mean(axis=(3, 5))
 
     def describe(self) -> str:
         return f"picture {'×'.join(map(str, self.shape))}, mean {self.mean:.4g}, sd {self.std:.4g}"

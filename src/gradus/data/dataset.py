@@ -11,19 +11,23 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gradus.data import splits as cut
-from gradus.data.augment import Augmentation
+from gradus.data.augment import Augmentation, Mixup
 from gradus.data.columns import Picture, Raw, Target
 from gradus.data.encoder import Encoder
 from gradus.data.order import mix
 from gradus.data.splits import Splits
+from gradus.data.workers import read_ahead
 from gradus.errors import UserError
+
+KEEP_BYTES = 256_000_000  # pictures that would take more than this many bytes as floats stay bytes
 
 
 @dataclass(slots=True)
@@ -33,6 +37,15 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     indices: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        inputs, targets, indices = (t.to(device, non_blocking=True) for t in (self.inputs, self.targets, self.indices))
+        return Batch(inputs, targets, indices)
+
+    def pin_memory(self) -> Batch:
+        """In page-locked memory, from which a GPU fetches without waiting; called by torch's DataLoader."""
+        return Batch(self.inputs.pin_memory(), self.targets.pin_memory(), self.indices.pin_memory())
 
     def parts(self, n: int) -> Iterator[Batch]:
         """The batch in n consecutive parts, as equal as can be; fewer where it has fewer samples than n."""
@@ -52,6 +65,14 @@ class Draw:
     epoch: int
 
 
+class Requests(Protocol):
+    """The batches that are wanted, by number: what ``Dataset.batch`` is to be called with."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> tuple[Tensor, Draw | None]: ...
+
+
 class Dataset(ABC):
     """Random access to samples, answered in batches; knows its target and its splits."""
 
@@ -60,6 +81,8 @@ class Dataset(ABC):
     target: Target
     fingerprint: str
     """A hash of what the samples are, so that a resumed run can tell that it is given the same ones."""
+    workers: int = 0
+    """How many processes read batches ahead."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -71,6 +94,16 @@ class Dataset(ABC):
     @abstractmethod
     def to(self, device: torch.device, *, channels_last: bool = False) -> Self:
         """This dataset with its batches on a device, pictures in the memory layout asked for."""
+
+    @property
+    @abstractmethod
+    def place(self) -> torch.device:
+        """Where the ids of a batch are wanted."""
+
+    def stream(self, requests: Requests) -> Iterator[Batch]:
+        """The batches of these requests, in their order; read ahead by other processes where there are any."""
+        for number in range(len(requests)):
+            yield self.batch(*requests[number])
 
     @property
     @abstractmethod
@@ -104,14 +137,17 @@ class Dataset(ABC):
 
 
 class MemoryDataset(Dataset):
-    """Raw columns held in memory, encoded once with statistics of the training split, gathered by index.
+    """Raw columns held in memory, encoded with statistics of the training split, gathered by index.
+
+    Columns are encoded once; pictures of bytes that would grow beyond ``KEEP_BYTES`` as floats stay bytes (also in a
+    memory map) and are standardised batch by batch, to the same bits.
 
     Args:
         raw: the input columns, raw.
         raw_targets: int64 classes or float numbers, (rows,).
         fit: fits an encoder on the given training rows; called again where the splits change.
         splits: row numbers by split.
-        augment: applied to training batches, in order.
+        augment: applied to training batches, in order; a ``Mixup`` may be the last.
     """
 
     def __init__(
@@ -122,7 +158,7 @@ class MemoryDataset(Dataset):
         fit: Callable[[Raw, np.ndarray, np.ndarray], Encoder],
         splits: Splits,
         *,
-        augment: Sequence[Augmentation] = (),
+        augment: Sequence[Augmentation | Mixup] = (),
         fingerprint: str = "",
         notes: Sequence[str] = (),
     ) -> None:
@@ -135,44 +171,93 @@ class MemoryDataset(Dataset):
         self.augment = tuple(augment)
         self.fingerprint = fingerprint or _fingerprint(raw, raw_targets)
         self.notes = tuple(notes)
-        self.encoder = fit(raw, raw_targets, splits["train"])
-        self.target = self.encoder.target
-        self._channels_last = False
-        self.inputs = torch.from_numpy(self.encoder.encode(raw))
-        self.targets = encode_targets(self.target, raw_targets)
+        self._device = torch.device("cpu")
+        self._read(fit(raw, raw_targets, splits["train"]))
         if len(self.augment) and self.inputs.ndim != 4:
             raise UserError(f"{name}: {self.augment[0]} works on pictures, and a sample here is {self.input_shape}.")
+
+    def _read(self, encoder: Encoder) -> None:
+        """Inputs and targets as an encoder gives them."""
+        self.encoder, self.target = encoder, encoder.target
+        self.targets = encode_targets(self.target, self.raw_targets)
+        column = encoder.columns[0]
+        values = self.raw[column.name]
+        self._channels_last = self._stored_last = False
+        if isinstance(column, Picture) and values.dtype == np.uint8 and 4 * values.size > KEEP_BYTES:
+            self.inputs = torch.from_numpy(column.checked(values))
+            if self.inputs.is_contiguous(memory_format=torch.channels_last):  # as a decoder writes them
+                self.inputs, self._stored_last = self.inputs.permute(0, 2, 3, 1), True
+        else:
+            self.inputs = torch.from_numpy(encoder.encode(self.raw))
 
     def __len__(self) -> int:
         return len(self.raw_targets)
 
     @property
+    def place(self) -> torch.device:
+        return self.inputs.device
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         shape = tuple(self.inputs.shape[1:])
-        return (shape[2], *shape[:2]) if self._channels_last else shape
+        return (shape[2], *shape[:2]) if self._stored_last else shape
 
     @property
     def categories(self) -> tuple[int, ...]:
         return self.encoder.categories
 
     def batch(self, indices: Tensor, draw: Draw | None = None) -> Batch:
-        inputs = self.inputs.index_select(0, indices)
-        if self._channels_last:  # stored as (row, height, width, channel): a view gives the usual order
-            inputs = inputs.permute(0, 3, 1, 2)
+        inputs, targets = self._gather(indices), self.targets.index_select(0, indices.to(self.targets.device))
         if draw is not None and self.augment:
+            inputs = self._augmented(inputs, indices, draw)
+            if isinstance(mixup := self.augment[-1], Mixup):
+                key = mix(draw.seed, draw.epoch, len(self.augment))
+                train = torch.from_numpy(self.splits["train"]).to(indices.device)
+                partners = mixup.partners(indices, train, key)
+                others = self._augmented(self._gather(partners), partners, draw)
+                share = mixup.share(indices, key).to(self._device)
+                inputs = mixup.blend(inputs, others, share)
+                soft, soft_others = (
+                    F.one_hot(t, self.num_outputs).float() if t.dtype == torch.int64 else t
+                    for t in (targets, self.targets.index_select(0, partners.to(self.targets.device)))
+                )
+                targets = mixup.blend(soft, soft_others, share)
+        return Batch(inputs, targets, indices)
+
+    def _gather(self, indices: Tensor) -> Tensor:
+        """The inputs of these rows, standardised, on the device, in the layout that was asked for."""
+        inputs = self.inputs.index_select(0, indices)
+        if self._device != inputs.device:
+            inputs = inputs.to(self._device, non_blocking=True)
+        if self._stored_last:  # stored as (row, height, width, channel): a view gives the usual order
+            inputs = inputs.permute(0, 3, 1, 2)
+            if not self._channels_last:
+                inputs = inputs.contiguous()
+        if inputs.dtype == torch.uint8:
             column = self.encoder.columns[0]
-            black = column.black if isinstance(column, Picture) else 0.0
-            for number, augmentation in enumerate(self.augment):
-                inputs = augmentation(inputs, indices, mix(draw.seed, draw.epoch, number), black)
-        return Batch(inputs, self.targets.index_select(0, indices), indices)
+            assert isinstance(column, Picture)
+            inputs = column.standardise(inputs)
+        return inputs
+
+    def _augmented(self, inputs: Tensor, indices: Tensor, draw: Draw) -> Tensor:
+        column = self.encoder.columns[0]
+        black = column.black if isinstance(column, Picture) else 0.0
+        samples = indices.to(inputs.device)
+        for number, augmentation in enumerate(self.augment):
+            if not isinstance(augmentation, Mixup):
+                inputs = augmentation(inputs, samples, mix(draw.seed, draw.epoch, number), black)
+        return inputs
 
     def to(self, device: torch.device, *, channels_last: bool = False) -> Self:
         moved = copy.copy(self)
-        moved.inputs = self.inputs.to(device)
-        if channels_last and not self._channels_last:
+        moved._device = device
+        if _fits(self.inputs, device):
+            moved.inputs = self.inputs.to(device)
+        if channels_last and not self._stored_last:
             assert moved.inputs.ndim == 4
             moved.inputs = moved.inputs.permute(0, 2, 3, 1).contiguous()
-            moved._channels_last = True
+            moved._stored_last = True
+        moved._channels_last = channels_last
         moved.targets = self.targets.to(device)
         return moved
 
@@ -188,9 +273,8 @@ class MemoryDataset(Dataset):
                 f"the run's are {encoder.target.labels or 'numbers'}."
             )
         other = copy.copy(self)
-        other.encoder, other.target = encoder, encoder.target
-        other.inputs, other._channels_last = torch.from_numpy(encoder.encode(self.raw)), False
-        other.targets = encode_targets(encoder.target, self.raw_targets)
+        other._device = torch.device("cpu")
+        other._read(encoder)
         return other
 
     def with_splits(self, splits: Splits) -> MemoryDataset:
@@ -221,7 +305,8 @@ class MapDataset(Dataset):
     """Any ``torch.utils.data.Dataset`` of (input, target) pairs, taken as it is and read sample by sample.
 
     Where its ``__getitem__`` draws at random, the draw is keyed by (seed, epoch, sample): Python's, NumPy's and
-    torch's generators are seeded so before each sample, and put back after the batch.
+    torch's generators are seeded so before each sample, and put back after the batch. So it doesn't matter how many
+    processes read ahead (``workers``; 0 reads here), or whether they do.
     """
 
     def __init__(self, samples: Any, splits: Splits, target: Target, name: str, fingerprint: str) -> None:
@@ -233,6 +318,18 @@ class MapDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def place(self) -> torch.device:
+        return torch.device("cpu")
+
+    def stream(self, requests: Requests) -> Iterator[Batch]:
+        if self.workers == 0:
+            yield from super().stream(requests)
+            return
+        here = self.to(torch.device("cpu"), channels_last=self._channels_last)
+        for batch in read_ahead(here, requests, self.workers, pin=self._device.type == "cuda"):
+            yield batch.to(self._device)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -285,6 +382,11 @@ def encode_targets(target: Target, raw: np.ndarray) -> Tensor:
     if target.labels:
         return torch.from_numpy(raw.astype(np.float32 if len(target.labels) == 2 else np.int64))
     return torch.from_numpy(((raw - target.mean) / target.std).astype(np.float32))
+
+
+def _fits(values: Tensor, device: torch.device) -> bool:
+    """Whether a GPU has room for values beside a model: they may take up to half of what is free."""
+    return device.type != "cuda" or values.nbytes < torch.cuda.mem_get_info(device)[0] // 2
 
 
 def _fingerprint(raw: Raw, targets: np.ndarray) -> str:

@@ -1,13 +1,9 @@
-"""Where samples come from besides tables: arrays, IDX files, scikit-learn's bundled sets, any torch dataset."""
+"""Where samples come from besides tables and pictures: arrays, and any torch dataset."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-import os
-import struct
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +15,6 @@ from gradus.data.columns import Column, Numbers, Picture, Raw, Target
 from gradus.data.columns import Sequence as SequenceColumn
 from gradus.data.dataset import Dataset, MapDataset, MemoryDataset
 from gradus.data.encoder import Encoder
-from gradus.data.read import read_bytes, unzipped
 from gradus.errors import UserError
 
 
@@ -90,96 +85,6 @@ def arrays(
     splits["valid"] = np.concatenate([splits["valid"], np.flatnonzero(part == 1)])
     splits["test"] = np.concatenate([splits["test"], np.flatnonzero(part == 2)])
     return MemoryDataset(name, {"x": x}, raw_targets, fit, splits, augment=augment)
-
-
-def digits(*, valid: float = 0.1, test: float = 0.2, seed: int = 0, augment: Sequence[Augmentation] = ()) -> Dataset:
-    """scikit-learn's 1,797 scans of handwritten digits, 8×8, 0 to 16: real data that needs no download."""
-    from sklearn.datasets import load_digits
-
-    scans = load_digits()
-    return arrays(
-        scans.images[:, None].astype(np.uint8),
-        scans.target,
-        valid=valid,
-        test=test,
-        seed=seed,
-        scale=16.0,
-        augment=augment,
-        name="digits",
-        labels=[str(d) for d in range(10)],
-    )
-
-
-def mnist(
-    path: str | Path | None = None, *, valid: float = 0.1, seed: int = 0, augment: Sequence[Augmentation] = ()
-) -> MemoryDataset:
-    """MNIST from its four IDX files: 60,000 digits to train and validate on, 10,000 to test, 28×28.
-
-    Args:
-        path: the directory that holds them; None looks for one named ``mnist`` under ``$GRADUS_DATA`` and ``data``.
-        valid: the fraction of the 60,000 that is kept for validation.
-    """
-    folder = find("mnist", path, "train-images-idx3-ubyte")
-    train, test = (
-        (_idx_of(folder, f"{part}-images-idx3-ubyte"), _idx_of(folder, f"{part}-labels-idx1-ubyte"))
-        for part in ("train", "t10k")
-    )
-    labels = [str(d) for d in range(10)]
-    return arrays(*train, valid=valid, test=test, seed=seed, augment=augment, name="mnist", labels=labels)
-
-
-def find(name: str, path: str | Path | None, *needed: str) -> Path:
-    """The directory of a known data set: the path given, else the first place where it usually lies.
-
-    Raises:
-        UserError: naming every place that was looked at.
-    """
-    roots = [Path(os.environ["GRADUS_DATA"])] if os.environ.get("GRADUS_DATA") else []
-    places = [Path(path)] if path is not None else [root / name for root in (*roots, Path("data"))]
-    for place in places:
-        if all(any(place.glob(f"{file}*")) for file in needed) and place.is_dir():
-            return place
-    if path is not None and not Path(path).exists():
-        raise UserError(f"{path}: no such directory. Give the directory that holds {', '.join(needed)}… with --data.")
-    looked = ", ".join(str(p) for p in places)
-    raise UserError(
-        f"{name}: {', '.join(needed)}… not found in {looked}. Put the data set's files in a directory and name it "
-        f"with --data, or set GRADUS_DATA to the directory above '{name}'."
-    )
-
-
-def find_file(name: str, file: str, path: str | Path | None) -> Path:
-    """A known data set's one file: the path given, where it is a file, else the file in a directory found by ``find``.
-
-    Raises:
-        UserError: naming every place that was looked at.
-    """
-    if path is not None and not Path(path).is_dir():
-        return Path(path)  # reading it tells what is wrong with it
-    return find(name, path, file) / file
-
-
-def read_idx(path: str | Path) -> np.ndarray:
-    """An IDX file (also gzipped) as an array, the format of MNIST's home page (LeCun, Cortes and Burges).
-
-    Raises:
-        UserError: for a file that isn't one or is cut short.
-    """
-    path = Path(path)
-    content = unzipped(path, read_bytes(path))
-    types = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-    if len(content) < 4 or content[:2] != b"\x00\x00" or content[2] not in types:
-        raise UserError(f"{path}: not an IDX file (it starts with {content[:4].hex()}, not 0000 and a type).")
-    rank = content[3]
-    if len(content) < 4 + 4 * rank:
-        raise UserError(f"{path}: an IDX file cut short within its header. Fetch or copy it again.")
-    shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
-    dtype = np.dtype(types[content[2]])
-    expected = 4 + 4 * rank + math.prod(shape) * dtype.itemsize
-    if len(content) != expected:
-        raise UserError(f"{path}: {len(content):,} bytes where its header tells {expected:,}. Fetch or copy it again.")
-    values = np.frombuffer(content, dtype, offset=4 + 4 * rank).reshape(shape)
-    return values.astype(dtype.newbyteorder("="))
 
 
 def wrap(
@@ -286,13 +191,6 @@ def _array_column(x: np.ndarray, normalise: bool, scale: float | None) -> tuple[
         return kind.fit("x", train, normalise)
 
     return x, fit
-
-
-def _idx_of(folder: Path, stem: str) -> np.ndarray:
-    for name in (f"{stem}.gz", stem, stem.replace("-idx", ".idx")):
-        if (folder / name).exists():
-            return read_idx(folder / name)
-    raise UserError(f"{folder / stem}.gz: no such file. The four files of MNIST belong into one directory.")
 
 
 def _wrapped_target(dataset: Any, labels: Sequence[str] | int | None, name: str) -> Target:

@@ -12,13 +12,35 @@ from typing import Any
 from torch import nn
 
 from gradus.errors import UserError, nearest
-from gradus.models.cnn import CNN, NotesCNN
+from gradus.models.cnn import CNN, VGG, NotesCNN
+from gradus.models.inception import Inception
 from gradus.models.linear import Linear
 from gradus.models.mlp import MLP
+from gradus.models.polynomial import Polynomial, SumOf
+from gradus.models.resnet import ResNet
+from gradus.models.speednet import SpeedNet
+from gradus.models.summary import Layer, summary
 
-MODELS: dict[str, type[nn.Module]] = {model.__name__: model for model in (Linear, MLP, NotesCNN, CNN)}
+MODELS: dict[str, type[nn.Module]] = {
+    model.__name__: model for model in (Linear, Polynomial, SumOf, MLP, NotesCNN, CNN, VGG, ResNet, Inception, SpeedNet)
+}
 
-__all__ = ["CNN", "MLP", "MODELS", "Linear", "NotesCNN", "build", "describe"]
+__all__ = [
+    "CNN",
+    "MLP",
+    "MODELS",
+    "VGG",
+    "Inception",
+    "Layer",
+    "Linear",
+    "NotesCNN",
+    "Polynomial",
+    "ResNet",
+    "SumOf",
+    "build",
+    "describe",
+    "summary",
+]
 
 
 def describe(model: nn.Module) -> dict[str, Any] | None:

@@ -1,8 +1,31 @@
-"""Convolutional networks for small pictures: the course notes' plain one, and a better one of the same length."""
+"""Plain convolutional networks for pictures: the course notes' one, a better one of the same length, and a deep stack.
+
+``Convolution`` is the part that the other networks of this room are built from too.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+
+
+class Convolution(nn.Module):
+    """A convolution that keeps the size (or halves it, with stride 2), normalised over the batch, and a ReLU.
+
+    Shapes: (batch, channels_in, height, width) → (batch, channels_out, height / stride, width / stride).
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1, relu: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x))
+        return torch.relu_(x) if self.relu else x
 
 
 class NotesCNN(nn.Module):
@@ -41,25 +64,54 @@ class CNN(nn.Module):
         super().__init__()
         self.input_shape, self.num_outputs = tuple(input_shape), num_outputs
         self.width, self.dropout = width, dropout
-        stages: list[nn.Module] = []
-        channels = input_shape[0]
-        for stage, wide in enumerate((width, 2 * width, 4 * width)):
-            if stage > 0:
-                stages.append(nn.MaxPool2d(2))
-            stages += [*convolution(channels, wide), *convolution(wide, wide)]
-            channels = wide
-        self.stages = nn.Sequential(*stages)
+        self.stage1 = nn.Sequential(Convolution(input_shape[0], width), Convolution(width, width))
+        self.stage2 = nn.Sequential(nn.MaxPool2d(2), Convolution(width, 2 * width), Convolution(2 * width, 2 * width))
+        self.stage3 = nn.Sequential(
+            nn.MaxPool2d(2), Convolution(2 * width, 4 * width), Convolution(4 * width, 4 * width)
+        )
         self.drop = nn.Dropout(dropout)
-        self.head = nn.Linear(channels, num_outputs)
+        self.head = nn.Linear(4 * width, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.drop(self.stages(x).mean(dim=(2, 3))))
+        x = self.stage3(self.stage2(self.stage1(x)))
+        return self.head(self.drop(x.mean(dim=(2, 3))))
 
 
-def convolution(channels_in: int, channels_out: int) -> tuple[nn.Module, ...]:
-    """A 3×3 convolution that keeps the size, normalised over the batch, and a ReLU."""
-    return (
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU(inplace=True),
-    )
+class VGG(nn.Module):
+    """A stack of 3×3 convolutions, pooled after each stage, with a hidden layer at its end (Simonyan, Zisserman 2014).
+
+    Args:
+        input_shape: (channels, height, width) of a picture, at least 2 to the number of stages each way.
+        num_outputs: logits.
+        widths: channels of each stage.
+        depth: convolutions in each stage.
+        hidden: width of the hidden layer.
+        dropout: the share of the hidden layer that is dropped in training.
+
+    Shapes: (batch, channels, height, width) → (batch, num_outputs).
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_outputs: int,
+        widths: tuple[int, ...] = (16, 32, 64),
+        depth: int = 2,
+        hidden: int = 128,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.input_shape, self.num_outputs = tuple(input_shape), num_outputs
+        self.widths, self.depth, self.hidden, self.dropout = tuple(widths), depth, hidden, dropout
+        channels, height, width = input_shape
+        self.stages = nn.Sequential()
+        for wide in widths:
+            first = Convolution(channels, wide)
+            more = [Convolution(wide, wide) for _ in range(depth - 1)]
+            self.stages.append(nn.Sequential(first, *more, nn.MaxPool2d(2)))
+            channels, height, width = wide, height // 2, width // 2
+        self.hidden_layer = nn.Sequential(nn.Linear(channels * height * width, hidden), nn.ReLU(), nn.Dropout(dropout))
+        self.head = nn.Linear(hidden, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.hidden_layer(self.stages(x).flatten(1)))

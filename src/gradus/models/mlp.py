@@ -19,6 +19,7 @@ class MLP(nn.Module):
         categories: how many codes each category has. The last len(categories) inputs are codes, and each is replaced
             by a learnt vector of about 1.6 · codes^0.56 numbers (fastai's rule), at most 50.
         skip: add a linear map of the inputs to the output, so that the hidden layers learn what a line leaves over.
+        only: the places of the inputs that it reads, widths[0] of them; empty reads all.
 
     Shapes: (batch, …) with widths[0] numbers a sample → (batch, widths[-1]).
     """
@@ -31,6 +32,7 @@ class MLP(nn.Module):
         batch_norm: bool = False,
         categories: tuple[int, ...] = (),
         skip: bool = False,
+        only: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         if len(widths) < 2:
@@ -39,7 +41,9 @@ class MLP(nn.Module):
             raise ValueError(f"no activation '{activation}'; known: {', '.join(ACTIVATIONS)}.")
         self.widths, self.activation = widths, activation
         self.dropout, self.batch_norm, self.categories = dropout, batch_norm, tuple(categories)
-        self.skip = skip
+        self.skip, self.only = skip, tuple(only)
+        if only:
+            self.register_buffer("places", torch.tensor(only), persistent=False)
         sizes = [min(50, round(1.6 * codes**0.56)) for codes in self.categories]
         self.embeddings = nn.ModuleList(nn.Embedding(*pair) for pair in zip(self.categories, sizes, strict=True))
         layers: list[nn.Module] = []
@@ -58,6 +62,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
+        if self.only:
+            x = x.index_select(1, self.places)
         if self.categories:
             numbers, codes = x.split([x.shape[1] - len(self.categories), len(self.categories)], dim=1)
             vectors = [table(code) for table, code in zip(self.embeddings, codes.long().unbind(1), strict=True)]

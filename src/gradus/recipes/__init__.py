@@ -56,8 +56,8 @@ def call(name: str, arguments: Mapping[str, Any], typed: frozenset[str] = frozen
     recipe = find(name)
     settings = {**recipe.defaults(), **arguments}
     torch.manual_seed(settings.get("seed") or 0)
-    noted = {k: v for k, v in arguments.items() if k not in ("out", "resume", "quiet")}
-    with running(Recipe(name, noted, typed)):
+    noted = {k: v for k, v in arguments.items() if k not in ("out", "resume", "quiet", "watch")}
+    with running(Recipe(name, noted, typed, recipe.defaults())):
         return recipe.function(**arguments)
 
 

@@ -14,7 +14,7 @@ def diabetes(
     data: str | None = None,
     epochs: int = 40,
     batch_size: int = 32,
-    lr: float = 5e-3,
+    lr: float | str = 5e-3,
     weight_decay: float = 3.0,  # eighty-seven weights overfit 607 rows: held down, they do as well as the line
     schedule: str = "one-cycle",
     folds: int = 5,

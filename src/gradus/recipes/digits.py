@@ -13,7 +13,7 @@ def digits(
     *,
     epochs: int = 20,
     batch_size: int = 64,
-    lr: float = 4e-3,
+    lr: float | str = 4e-3,
     schedule: str = "one-cycle",
     ema: float = 0.98,
     width: int = 24,

@@ -20,7 +20,7 @@ def logistic(
     unsure_high: float = 0.6,
     epochs: int = 20,
     batch_size: int = 32,
-    lr: float = 0.05,
+    lr: float | str = 0.05,
     schedule: str = "cosine",
     weight_decay: float = 0.0,
     seed: int = 0,

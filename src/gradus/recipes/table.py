@@ -23,7 +23,7 @@ def table(
     hidden: int = 64,
     dropout: float = 0.0,
     epochs: int = 60,
-    lr: float = 2e-3,
+    lr: float | str = 2e-3,
     weight_decay: float = 0.3,
     schedule: str = "one-cycle",
     patience: int | None = 15,

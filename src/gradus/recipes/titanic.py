@@ -14,7 +14,7 @@ def titanic(
     data: str | None = None,
     epochs: int = 30,
     batch_size: int = 32,
-    lr: float = 2e-3,
+    lr: float | str = 2e-3,
     weight_decay: float = 0.05,
     schedule: str = "one-cycle",
     hidden: int = 32,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from gradus.models import Layer
 from gradus.tasks import TASKS
 from gradus.training.prepare import Prepared
 from gradus.training.progress import tell
@@ -21,18 +22,31 @@ def introduce(prepared: Prepared, settings: Settings, directory: RunDirectory) -
     for note in getattr(data, "notes", ()):
         tell("", note)
     tell("model", f"{type(model).__name__}, {parameters:,} parameters")
+    for line in layer_lines(prepared.layers):
+        tell("", line)
     classes = f" of {len(data.labels)} classes" if data.labels else ""
     tell("objective", f"{task.name}{classes}: {data.target.reason}" if data.target.reason else task.name)
-    for key, flag in (("device", "--device"), ("precision", "--precision"), ("layout", "--layout")):
-        choice = prepared.chosen[key]
-        tell(key, f"{choice.value} ({choice.reason}) [{flag}]")
-    lr = prepared.state.optimizer.param_groups[0]["lr"] if settings.lr is None else settings.lr
+    for key in ("device", "precision", "layout", "workers"):
+        if key in prepared.chosen:
+            tell(key, f"{prepared.chosen[key].value} ({prepared.chosen[key].reason}) [--{key}]")
+    if "lr" in prepared.chosen:
+        tell("lr", f"{prepared.chosen['lr'].value} ({prepared.chosen['lr'].reason}) [--lr]")
+    lr = prepared.state.optimizer.param_groups[0]["lr"]
     tell(
         "optimiser",
         f"{settings.optimizer}, learning rate {lr:g}, {settings.schedule} schedule, batch {settings.batch_size}",
     )
     tell("budget", f"{prepared.state.total_steps:,} steps ({prepared.chosen['budget'].reason})")
     tell("run", str(directory.path))
+
+
+def layer_lines(layers: list[Layer]) -> list[str]:
+    """A model's parts, a line each: name, kind, output shape, parameters; none where there is only one."""
+    if len(layers) < 2:
+        return []
+    cells = [(r.name, r.kind, "×".join(map(str, r.shape)) or "1", f"{r.parameters:,}") for r in layers]
+    name, kind, shape, count = (max(len(row[i]) for row in cells) for i in range(4))
+    return [f"{a:<{name}}  {b:<{kind}}  {c:<{shape}}  {d:>{count}}" for a, b, c, d in cells]
 
 
 def conclude(run: Run) -> None:
@@ -56,7 +70,7 @@ def conclude(run: Run) -> None:
         tell("weights", summary["weights"])
     tell("time", f"{seconds['total']:.1f} s ({parts}); {summary['samples_per_second']:,.0f} samples/s")
     tell("run", str(run.path))
-    tell("next", f"gradus predict {run.path} INPUT   ·   gradus test {run.path}")
+    tell("next", f"gradus report {run.path}   ·   gradus predict {run.path} INPUT   ·   gradus test {run.path}")
 
 
 def against_the_line(summary: dict[str, Any], num_rows: int) -> list[str]:

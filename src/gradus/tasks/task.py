@@ -112,6 +112,7 @@ class Binary(Task):
         threshold: class 1 is predicted from this probability on.
         unsure: a band (low, high) of probabilities of class 1 within which the answer is "unsure".
         weights: of class 0 and class 1 in the loss; their mean over the training rows should be 1.
+        label_smoothing: the share of the target spread over both classes (Szegedy et al. 2016).
     """
 
     name: ClassVar[str] = "binary"
@@ -121,6 +122,7 @@ class Binary(Task):
     threshold: float = 0.5
     unsure: tuple[float, float] | None = None
     weights: tuple[float, ...] | None = None
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.labels) != 2:
@@ -135,9 +137,9 @@ class Binary(Task):
         return 1
 
     def loss_sum(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        if self.weights is None:
-            return F.binary_cross_entropy_with_logits(_column(outputs), targets, reduction="sum")
-        weight = self.weights[0] + (self.weights[1] - self.weights[0]) * targets
+        weight = None if self.weights is None else self.weights[0] + (self.weights[1] - self.weights[0]) * targets
+        if self.label_smoothing:
+            targets = torch.lerp(targets, torch.full_like(targets, 0.5), self.label_smoothing)
         return F.binary_cross_entropy_with_logits(_column(outputs), targets, weight=weight, reduction="sum")
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:

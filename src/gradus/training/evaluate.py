@@ -33,8 +33,8 @@ def outputs_of(
 ) -> tuple[Tensor, Tensor]:
     """The model's outputs in float32 and the targets of some rows, (rows, …) each, on the device."""
     outputs, targets = [], []
-    for indices in torch.split(torch.from_numpy(rows).to(device), size):
-        batch = data.batch(indices)
+    parts = torch.split(torch.from_numpy(rows).to(data.place), size)
+    for batch in data.stream([(indices, None) for indices in parts]):
         with autocast(device, precision):
             outputs.append(model(batch.inputs).float())
         targets.append(batch.targets)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import Tensor
 
 from gradus.data import Batch, Dataset, Draw, Order
 from gradus.training.state import TrainState
@@ -63,10 +65,35 @@ def run(state: TrainState, batches: Batches, step: Step, observers: Sequence[Obs
     seconds["train"] = seconds["total"] - seconds["validate"] - seconds["save"] - seconds["data_wait"]
 
 
-def batches_of(dataset: Dataset, order: Order) -> Batches:
-    """The training batches of a dataset in an order: batch k holds the samples ``order.indices(k)``, augmented."""
+def batches_of(dataset: Dataset, order: Order, total: int = 0) -> Batches:
+    """The training batches of a dataset in an order: batch k holds the samples ``order.indices(k)``, augmented.
+
+    Where the dataset has processes to read ahead with, they do so up to batch ``total``.
+    """
+    ahead: Iterator[Batch] = iter(())
+    expected = -1
 
     def batch(k: int) -> Batch:
-        return dataset.batch(order.indices(k), Draw(order.seed, order.epoch(k)))
+        nonlocal ahead, expected
+        if dataset.workers == 0 or k >= total:
+            return dataset.batch(order.indices(k), Draw(order.seed, order.epoch(k)))
+        if k != expected:
+            ahead = dataset.stream(_Training(order, k, total))
+        expected = k + 1
+        return next(ahead)
 
     return batch
+
+
+class _Training:
+    """What is asked for from a batch on; any process can tell it, for the order is a function."""
+
+    def __init__(self, order: Order, first: int, total: int) -> None:
+        self.order, self.first, self.total = order, first, total
+
+    def __len__(self) -> int:
+        return self.total - self.first
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Draw]:
+        k = self.first + number
+        return self.order.indices(k), Draw(self.order.seed, self.order.epoch(k))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,13 @@ import torch
 from torch import nn
 
 from gradus.data import Batch
+from gradus.data.cache import cache_directory
+from gradus.data.workers import cores
 from gradus.errors import UserError
 from gradus.tasks import Task
 from gradus.training.step import autocast
+
+SLOW = 0.01  # seconds to read a batch, from which on other processes read ahead
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,16 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "threads": str(torch.get_num_threads()),
     }
+
+
+def choose_workers(asked: int | None, seconds: float) -> Choice:
+    """How many processes read a person's own dataset: none, unless reading a batch takes long and forking is safe."""
+    if asked is not None:
+        return Choice(str(asked), "asked for")
+    told = f"a batch is read in {1000 * seconds:.3g} ms"
+    if seconds < SLOW or multiprocessing.get_start_method() != "fork":
+        return Choice("0", told)
+    return Choice(str(min(cores(), 8)), told)
 
 
 def choose_layout(asked: str, model: nn.Module, task: Task, batch: Batch) -> Choice:
@@ -165,13 +179,6 @@ def fastest(*functions: Callable[[], Any], rounds: int = 4) -> tuple[float, ...]
 def _synchronise() -> None:
     if torch.accelerator.is_available():
         torch.accelerator.synchronize()
-
-
-def cache_directory() -> Path:
-    """Where what was measured and prepared once is kept: $GRADUS_CACHE, or the user's cache directory."""
-    if os.environ.get("GRADUS_CACHE"):
-        return Path(os.environ["GRADUS_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradus"
 
 
 def _remembered(what: str, model: nn.Module, batch: Batch, measure: Callable[[], float | None]) -> float | None:

@@ -68,7 +68,8 @@ class EarlyStopping(Observer):
 class MetricsLog(Observer):
     """Writes metrics.jsonl: every so many steps the mean loss since the last line, and each check.
 
-    Here, and only here, the loss comes from the device to the host. ``last`` is the newest line.
+    Here, and only here, the loss comes from the device to the host. ``last`` is the newest line. The norm of the
+    gradient is asked for ahead of the steps that are logged, and computed in no other.
     """
 
     def __init__(self, directory: RunDirectory, every_steps: int, batches_per_epoch: int) -> None:
@@ -78,14 +79,17 @@ class MetricsLog(Observer):
 
     def start(self, state: TrainState) -> None:
         self.file = self.directory.metrics.open("a", encoding="utf-8")
+        state.norm_wanted = self._due(state.step + 1, state)
 
     def step(self, state: TrainState) -> None:
-        if state.step % self.every and state.step != state.total_steps:
+        state.norm_wanted = self._due(state.step + 1, state)
+        if not self._due(state.step, state):
             return
         self.last = {
             **self._place(state),
             "loss": float(state.loss_sum) / max(state.loss_count, 1),
             "lr": state.optimizer.param_groups[0]["lr"],
+            "grad_norm": None if state.grad_norm is None else float(state.grad_norm),
             "seconds": round(state.seconds["total"], 3),
         }
         state.loss_sum.zero_()
@@ -98,6 +102,9 @@ class MetricsLog(Observer):
     def close(self) -> None:
         if self.file is not None:
             self.file.close()
+
+    def _due(self, step: int, state: TrainState) -> bool:
+        return step % self.every == 0 or step == state.total_steps
 
     def _place(self, state: TrainState) -> dict[str, Any]:
         return {"step": state.step, "epoch": round(state.step / self.batches_per_epoch, 3)}

@@ -11,15 +11,16 @@ import torch
 from torch import nn
 
 from gradus.errors import UserError
+from gradus.training.muon import Muon
 
-# SparseAdam takes only sparse gradients and Muon only matrices: neither fits a whole model.
+# SparseAdam takes only sparse gradients and torch's Muon only matrices: neither fits a whole model. Ours does.
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     name.lower(): kind
     for name, kind in vars(torch.optim).items()
     if isinstance(kind, type)
     and issubclass(kind, torch.optim.Optimizer)
     and name not in ("Optimizer", "SparseAdam", "Muon")
-}
+} | {"muon": Muon}
 SCHEDULES = ("constant", "linear", "cosine", "one-cycle")
 FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradus import tasks
-from gradus.data import Batch, Dataset, MemoryDataset, Order, as_dataset
+from gradus import models, tasks
+from gradus.data import Batch, Dataset, MapDataset, Order, as_dataset
 from gradus.errors import UserError
 from gradus.tasks import Task
 from gradus.training import machine
 from gradus.training.evaluate import evaluate
+from gradus.training.loop import batches_of
+from gradus.training.lr_find import STEPS, LrRange, find_lr
 from gradus.training.optim import default_lr, make_optimizer
 from gradus.training.settings import Settings
 from gradus.training.state import Average, TrainState
@@ -33,6 +36,13 @@ class Prepared:
     step: Step
     device: torch.device
     chosen: dict[str, machine.Choice]
+    lr_range: LrRange | None = None  # the test that chose the learning rate, where one was made
+
+    @property
+    def layers(self) -> list[models.Layer]:
+        """The model part by part, as one training batch goes through it."""
+        rows = torch.from_numpy(self.data.splits["train"][:1]).to(self.data.place)
+        return models.summary(self.state.model, self.data.batch(rows).inputs)
 
     @property
     def precision(self) -> str:
@@ -85,7 +95,11 @@ def prepare(
         torch.set_float32_matmul_precision("high")  # TF32 products
     dataset, model = dataset.to(device), model.to(device)
     rows = dataset.splits["train"]
-    first = dataset.batch(torch.from_numpy(rows[: settings.batch_size]).to(device))
+    begun = time.perf_counter()
+    first = dataset.batch(torch.from_numpy(rows[: settings.batch_size]).to(dataset.place))
+    if isinstance(dataset, MapDataset):
+        chosen["workers"] = machine.choose_workers(settings.workers, time.perf_counter() - begun)
+        dataset.workers = int(chosen["workers"].value)
     _check_fit(model, task, first.inputs, first.targets)
     if "layout" not in chosen:
         chosen["layout"] = machine.choose_layout(settings.layout, model, task, first)
@@ -99,15 +113,20 @@ def prepare(
         raise UserError(
             "patience: there is no validation split to wait for; give the data one (valid=0.1), or leave it out."
         )
-    place = device if isinstance(dataset, MemoryDataset) else "cpu"  # where the ids of a batch are looked at
-    order = Order(rows, settings.batch_size, seed=settings.seed, device=place)
+    order = Order(rows, settings.batch_size, seed=settings.seed, device=dataset.place)
+    lr_range = None
+    if settings.lr == "find" and "lr" not in chosen:
+        precision = chosen["precision"].value
+        lr_range = find_lr(model, task, batches_of(dataset, order, STEPS), settings, device, precision)
+        chosen["lr"] = machine.Choice(f"{lr_range.rate:g}", lr_range.reason)
+    lr = float(chosen["lr"].value) if isinstance(settings.lr, str) else settings.lr
     state = TrainState(
         model=model,
         optimizer=make_optimizer(
             model.parameters(),
             settings.optimizer,
             device,
-            lr=settings.lr,
+            lr=lr,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         ),
@@ -118,14 +137,14 @@ def prepare(
     )
     step = supervised(
         task,
-        lr=settings.lr if settings.lr is not None else default_lr(settings.optimizer),
+        lr=lr if lr is not None else default_lr(settings.optimizer),
         schedule=settings.schedule,
         warmup=settings.warmup,
         clip=settings.clip,
         accumulate=settings.accumulate,
         precision=chosen["precision"].value,
     )
-    prepared = Prepared(state, dataset, task, order, step, device, chosen)
+    prepared = Prepared(state, dataset, task, order, step, device, chosen, lr_range)
     state.total_steps, budget = _budget(settings, prepared, first)
     chosen["budget"] = machine.Choice(str(state.total_steps), budget)
     return prepared

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,26 @@ class Run:
         if self.opened:
             return
         self.directory.write_summary({**self.summary, **values})
+
+    def figure(self, name: str, title: str, note: str, data: Sequence[Any], layout: Mapping[str, Any]) -> None:
+        """Add a picture to the run, for its report; nothing where the run was only opened.
+
+        Args:
+            name: of the file; the report shows the pictures in the order of their names.
+            note: a sentence or two below the title: what is seen, and how to read it.
+            data: plotly's traces as plain dicts; arrays may stand in them as they are.
+            layout: plotly's layout as a plain dict.
+
+        Raises:
+            UserError: where it can't be written.
+        """
+        if self.opened:
+            return
+        try:
+            figure = {"title": title, "note": note, "data": list(data), "layout": dict(layout)}
+            self.directory.write_figure(name, figure)
+        except OSError as error:
+            raise UserError(f"{self.path}: the picture '{name}' can't be written: {error.strerror}.") from None
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

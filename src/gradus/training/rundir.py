@@ -31,6 +31,18 @@ class RunDirectory:
         return self.path / "predictor"
 
     @property
+    def evidence(self) -> Path:
+        return self.path / "evidence"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -79,6 +91,15 @@ class RunDirectory:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         write_json(self.path / "summary.json", finite(summary))
+
+    def write_figure(self, name: str, figure: dict[str, Any]) -> None:
+        """Write a picture as ``figures/NAME.json``; NaN and infinity become null, which a picture leaves out."""
+        self.figures.mkdir(exist_ok=True)
+        write_json(self.figures / f"{name}.json", _drawable(figure))
+
+    def read_figures(self) -> dict[str, dict[str, Any]]:
+        """The run's pictures by name, in the order in which they are shown."""
+        return {file.stem: self._read(f"figures/{file.name}") for file in sorted(self.figures.glob("*.json"))}
 
     def log(self, line: str) -> None:
         """Add a line, with the time, to log.txt."""
@@ -132,6 +153,19 @@ def finite(value: Any) -> Any:
         return {key: finite(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [finite(child) for child in value]
+    return value
+
+
+def _drawable(value: Any) -> Any:
+    """A value as JSON that plotly draws: arrays as lists, None for a number that is not finite."""
+    if hasattr(value, "tolist"):  # an array or a tensor
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _drawable(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_drawable(child) for child in value]
     return value
 
 

@@ -28,7 +28,7 @@ class Settings:
     minutes: float | None = _setting(None, "budget: minutes of training; turned into steps by timing a few")
     batch_size: int = _setting(64, "samples a step")
     optimizer: str = _setting("adamw", "any optimiser of torch.optim by name")
-    lr: float | None = _setting(None, "learning rate [torch's default of the optimiser]")
+    lr: float | str | None = _setting(None, "learning rate; find: by a range test [torch's default of the optimiser]")
     momentum: float | None = _setting(None, "momentum, for optimisers that take one")
     weight_decay: float | None = _setting(None, "weight decay [torch's default of the optimiser]")
     schedule: str = _setting("constant", "learning rate over the run: constant, linear, cosine or one-cycle")
@@ -44,17 +44,22 @@ class Settings:
     device: str = _setting("auto", "cpu, cuda, mps, … or auto")
     precision: str = _setting("auto", "fp32, bf16, or auto: the faster one, by timing")
     layout: str = _setting("auto", "memory layout of pictures: contiguous, channels_last, or auto: by timing")
+    workers: int | None = _setting(None, "processes that read or decode samples; 0: none [decided by timing]")
     out: str | None = _setting(None, "directory of the run [runs/RECIPE-DATE-TIME]")
     resume: str = _setting("never", "never: a new run; continue: go on with the run in --out; open: only read it")
     name: str | None = _setting(None, "name of the run [the recipe's or the model's]")
     quiet: bool = _setting(False, "print nothing")
+    watch: bool = _setting(False, "show the run live in a browser, on this machine only")
 
     def __post_init__(self) -> None:
         for key, least in (("epochs", 0), ("steps", 0), ("batch_size", 1), ("accumulate", 1), ("log_every", 1)):
             self._whole(key, least)
         self._whole("patience", 1)
         self._whole("seed", 0)
-        for key in ("minutes", "lr", "clip"):
+        self._whole("workers", 0)
+        if isinstance(self.lr, str) and self.lr != "find":
+            raise UserError(f"lr: '{self.lr}' is neither a number above 0 nor find, which has a range test choose it.")
+        for key in ("minutes", "clip", *(() if self.lr == "find" else ("lr",))):
             self._number(key, lambda v: v > 0 and math.isfinite(v), "a number above 0")
         self._number("weight_decay", lambda v: v >= 0, "a number from 0")
         self._number("momentum", lambda v: 0 <= v < 1, "a number from 0 up to 1")

@@ -75,6 +75,8 @@ class TrainState:
     best: Best | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SECONDS, 0.0))
     stop: str | None = None  # why the loop should end before its budget; not saved
+    norm_wanted: bool = False  # whether the next step is one that is logged; not saved
+    grad_norm: Tensor | None = None  # of that step, on the device, before any clipping; not saved
 
     @contextlib.contextmanager
     def weights_in_use(self) -> Iterator[nn.Module]:

@@ -47,6 +47,12 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return contextlib.nullcontext()
 
 
+def gradient_norm(model: nn.Module) -> Tensor:
+    """The Euclidean norm of a model's whole gradient, a scalar on its device; 0 where nothing has a gradient."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return nn.utils.get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])
+
+
 def supervised(
     task: Task,
     *,
@@ -85,8 +91,10 @@ def supervised(
                 torch.autograd.backward(loss, scale)
                 total = loss.detach() if total is None else total + loss.detach()
             assert total is not None
-            if clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), clip)
+            norm = None if clip is None else nn.utils.clip_grad_norm_(model.parameters(), clip)
+            if state.norm_wanted:
+                state.grad_norm = gradient_norm(model) if norm is None else norm
+                state.norm_wanted = False  # of a step that takes several gradients, the first
             return total
 
         if not steady:
@@ -94,7 +102,7 @@ def supervised(
             for group in optimizer.param_groups:
                 group["lr"] = rate
         if isinstance(optimizer, torch.optim.LBFGS):
-            loss = _lbfgs(optimizer, gradient)
+            loss = _lbfgs(optimizer, gradient, count)
         else:
             loss = gradient()
             optimizer.step()
@@ -108,14 +116,17 @@ def supervised(
     return step
 
 
-def _lbfgs(optimizer: torch.optim.LBFGS, gradient: Callable[[], Tensor]) -> Tensor:
-    """L-BFGS asks for the loss and its gradient as often as its line search wants; the first loss is the step's."""
+def _lbfgs(optimizer: torch.optim.LBFGS, gradient: Callable[[], Tensor], count: int) -> Tensor:
+    """L-BFGS asks for the loss and its gradient as often as its line search wants; the first loss is the step's.
+
+    It is told the mean, whose gradient it sees: it stops by how much the loss still falls.
+    """
     losses: list[Tensor] = []
 
     def closure() -> float:
         optimizer.zero_grad()
         losses.append(gradient())
-        return float(losses[-1])
+        return float(losses[-1] / count)
 
     optimizer.step(closure)
     return losses[0]

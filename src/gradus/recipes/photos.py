@@ -1,0 +1,96 @@
+"""Rung 11: a folder of pictures per class, the user's own or the flowers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import gradus as gd
+from gradus.recipes.rung import rung
+
+
+@rung(
+    11, data="flowers/ or --data: a folder per class", model="ResNet", target="flowers ≥ 0.75 from scratch", seconds=300
+)
+def photos(
+    *,
+    data: str | None = None,
+    annotations: str | None = None,
+    size: int = 64,
+    framing: Literal["crop", "pad", "stretch"] = "crop",
+    grey: bool | None = None,
+    strict: bool = False,
+    model: Literal["residual", "inception", "vgg", "cnn"] = "residual",
+    width: int = 24,
+    flip: bool = True,
+    rotate: float = 15.0,
+    zoom: float = 0.25,
+    shift: int = 6,
+    colour: float = 0.3,
+    erase: float = 0.0,
+    mixup: float = 0.0,
+    label_smoothing: float = 0.1,
+    epochs: int = 20,
+    batch_size: int = 64,
+    lr: float | str = 3e-3,
+    weight_decay: float = 0.05,
+    schedule: str = "one-cycle",
+    ema: float = 0.99,
+    workers: int | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> gd.Run:
+    """Tell photographs apart: decoding, augmentation, a residual network from scratch.
+
+    Settings:
+        data: a directory or zip archive with a folder per class, or with train, valid and test above them
+        annotations: a CSV of path and label, and perhaps split, for pictures that lie anyhow
+        size: pixels that every picture is brought to, each way
+        framing: where a picture isn't square: crop (its middle), pad (with black) or stretch
+        grey: one channel instead of three [decided by looking]
+        strict: stop at a picture that can't be read, instead of naming it and leaving it out
+        model: residual, inception, vgg or cnn
+        width: channels of the first convolutions
+        flip: mirror training pictures at random
+        rotate: degrees that a training picture is turned by at most, either way
+        zoom: share that a training picture is enlarged or shrunk by at most
+        shift: pixels that a training picture is moved by at most, either way
+        colour: share that brightness, contrast and saturation of a training picture change by at most
+        erase: side of a square that is painted over in training pictures, as a share of theirs
+        mixup: blend training pictures two by two; 0.2 blends mildly, 1 as it comes
+        label_smoothing: share of each target that is spread over all classes
+    """
+    # 1 data: decoded once, kept in the cache; changed at random in each epoch, on the device
+    d = gd.data
+    augment = [
+        *([d.Flip()] if flip else []),
+        *([d.Rotate(rotate, zoom)] if rotate or zoom else []),
+        *([d.Shift(shift)] if shift else []),
+        *([d.Colour(colour, colour, colour)] if colour else []),
+        *([d.Erase(erase)] if erase else []),
+        *([d.Mixup(mixup)] if mixup else []),
+    ]
+    pictures = d.pictures(
+        data or d.find("flowers", None, "flowers.zip"), annotations=annotations, size=size, framing=framing, grey=grey,
+        seed=seed, augment=augment, workers=workers, strict=strict,
+    )  # fmt: skip
+
+    # 2 model: large pictures are halved at the door
+    shape, classes = pictures.input_shape, pictures.num_outputs
+    network: Any
+    if model == "residual":
+        network = gd.models.ResNet(shape, classes, width=width, blocks=(1, 1, 1, 1), stem=2 if size >= 48 else 1)
+    elif model == "inception":
+        network = gd.models.Inception(shape, classes, width=width)
+    elif model == "vgg":
+        network = gd.models.VGG(shape, classes, widths=(width, 2 * width, 4 * width, 4 * width))
+    else:
+        network = gd.models.CNN(shape, classes, width=width)
+
+    # 3 objective: one class a picture
+    task = gd.tasks.for_target(pictures, label_smoothing=label_smoothing)
+
+    # 4 loop
+    return gd.train(
+        network, pictures, task, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
+        schedule=schedule, ema=ema, workers=workers, seed=seed, **settings,
+    )  # fmt: skip
