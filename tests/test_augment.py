@@ -48,7 +48,7 @@ def test_rotation_is_pillow_s(height: int, monkeypatch: pytest.MonkeyPatch) -> N
     either = [
         np.abs(mine - turned)[inside].max()
         for turned in (theirs, np.asarray(Image.fromarray(grid).rotate(-30, Image.Resampling.BILINEAR)))
-    ]  # noqa: E501
+    ]
     assert min(either) < 0.05
     assert max(either) > 1.0
 

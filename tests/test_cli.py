@@ -26,16 +26,9 @@ def test_list_shows_every_rung(gradus: Gradus) -> None:
     status, out, _ = gradus("list")
     assert status == 0
     rungs = json.loads(gradus("list", "--json")[1])
-    assert [r["name"] for r in rungs] == [
-        "line",
-        "curve",
-        "logistic",
-        "diabetes",
-        "titanic",
-        "table",
-        "digits",
-        "mnist",
-    ]
+    names = "line curve logistic diabetes titanic table covid digits mnist fashion photos cifar"
+    assert [r["name"] for r in rungs] == names.split()
+    assert [r["number"] for r in rungs] == list(range(1, 13))
     assert all(r["name"] in out and r["target"] in out for r in rungs)
 
 
@@ -48,7 +41,7 @@ def test_help_of_a_recipe_shows_its_settings_with_types_and_defaults(gradus: Gra
     assert "--seed INTEGER" in words
     assert "--precision TEXT" in words
     assert "--resume" not in words
-    assert "[cnn|mlp|notes-cnn]" in gradus("train", "mnist", "--help")[1]
+    assert "[cnn|mlp|notes-cnn|residual|inception|vgg]" in gradus("train", "mnist", "--help")[1]
 
 
 def test_json_is_all_there_is_on_standard_output(gradus: Gradus) -> None:

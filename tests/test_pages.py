@@ -247,7 +247,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_step() -> None:
     run = gd.train(gd.models.Linear(2, 1), (x, x[:, 0]), steps=30, lr=1e9, optimizer="sgd", log_every=1, quiet=True)
     broken = [json.loads(s) for s in (run.path / "metrics.jsonl").read_text().splitlines()]
     step = next(line["step"] for line in broken if isinstance(line.get("loss"), str))
-    assert f"From step {step} on the Loss is not a number." in report_of(run)
+    assert f"From step {step} on the loss is not a number." in report_of(run)
 
 
 @pytest.fixture(name="digits")

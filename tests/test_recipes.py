@@ -79,6 +79,67 @@ def test_what_is_typed_wins_over_the_notes(
         assert run.config["settings"][key]["value"] == value, key
 
 
+def test_covid_is_below_ridge_on_the_same_folds(real: Callable[[str], Path]) -> None:
+    real("covid_hw1")
+    scores = recipes.call("covid", {"quiet": True}).summary["cross_validation"]
+    assert scores["rmse"]["mean"] < scores["baseline"]["ridge regression"]["rmse"]
+    assert len(scores["rmse"]["folds"]) == 5
+
+
+def test_covid_keeps_the_features_that_go_most_with_the_target(real: Callable[[str], Path]) -> None:
+    """Against scikit-learn's F statistic, which ranks as the correlation does."""
+    from sklearn.feature_selection import f_regression
+
+    import gradus as gd
+    from gradus.recipes.covid import chosen
+
+    days = gd.data.table(real("covid_hw1/covid.train.csv.gz"), drop=["id"])
+    rows = days.splits["train"]
+    x, y = days.inputs.numpy()[rows].astype(np.float64), days.targets.numpy()[rows]
+    varied = x.std(axis=0) > 1e-6
+    strength = np.where(varied, f_regression(np.where(varied, x, np.arange(len(x))[:, None] % 2), y)[0], -1.0)
+    assert set(chosen(days, 20)) == set(np.argsort(-strength)[:20].tolist())
+    run = recipes.call("covid", {"keep": 20, "epochs": 1, "folds": 0, "quiet": True})
+    assert run.summary["parameters"] == 20 * 64 + 64 + 64 + 1 + 20 + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("fashion", {"model": "vgg"}),
+        ("mnist", {"model": "inception"}),
+        ("mnist", {"model": "residual"}),
+    ],
+    ids=str,
+)
+def test_every_model_learns_something_in_a_few_steps(
+    name: str, arguments: dict[str, object], real: Callable[[str], Path]
+) -> None:
+    settings = {"data": str(real("mnist")), "steps": 100, "width": 8, "ema": 0.9, "quiet": True, **arguments}
+    run = recipes.call(name, settings)
+    assert run.metrics["test"]["accuracy"] > 0.5
+
+
+@pytest.mark.slow
+def test_photos_from_scratch(real: Callable[[str], Path]) -> None:
+    run = recipes.call("photos", {"data": str(real("flowers")), "quiet": True})
+    assert run.metrics["test"]["accuracy"] >= 0.75
+
+
+@pytest.mark.slow
+def test_cifar_on_two_classes(real: Callable[[str], Path]) -> None:
+    run = recipes.call("cifar", {"data": str(real("cifar2")), "quiet": True})
+    assert run.metrics["test"]["accuracy"] >= 0.95
+
+
+@pytest.mark.slow
+def test_fashion_s_code_on_digits(real: Callable[[str], Path]) -> None:
+    """Fashion-MNIST itself is not among the test data; digits have its layout, and don't like being mirrored."""
+    run = recipes.call("fashion", {"data": str(real("mnist")), "flip": False, "epochs": 2, "quiet": True})
+    assert run.metrics["test"]["accuracy"] >= 0.99
+    assert run.config["task"]["labels"][9] == "Ankle boot"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "target"),

@@ -45,6 +45,8 @@ class PictureSource:
     root: Path
     zipped: bool
     files: list[PictureFile]
+    told_by: str = "the names of the folders"
+    """Where the classes come from."""
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """Rows of an annotation file whose picture isn't there."""
@@ -232,7 +234,7 @@ def _by_annotations(source: PictureSource, table: Path) -> None:
     if len(labelled) < len(source.files):
         more = len(source.files) - len(labelled)
         source.notes.append(f"{more:,} pictures that {table.name} doesn't name were left alone")
-    source.files = list(labelled.values())
+    source.files, source.told_by = list(labelled.values()), f"the labels of {table.name}"
 
 
 def _keys(file: PictureFile) -> Iterator[str]:

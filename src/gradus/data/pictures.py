@@ -67,7 +67,7 @@ def pictures(
     code = {label: number for number, label in enumerate(labels)}
     targets = np.array([code[file.label] for file in files], dtype=np.int64)
     splits = _splits(files, targets, valid, test, seed)
-    target = Target("class", labels, reason="the names of the folders" if annotations is None else "the annotations")
+    target = Target("class", labels, reason=source.told_by)
 
     def fit(raw: Raw, values: np.ndarray, train: np.ndarray) -> Encoder:
         some = train[np.linspace(0, len(train) - 1, min(len(train), STATISTICS)).astype(np.int64)]

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(12, data="download, or --data cifar2/", model="SpeedNet", target="cifar2 ≥ 0.95; CIFAR-10 0.94", seconds=120)
+@rung(12, data="downloaded (170 MB), or --data: folders", model="SpeedNet", target="cifar2 ≥ 0.95", seconds=120)
 def cifar(
     *,
     data: str | None = None,
@@ -36,6 +34,8 @@ def cifar(
         erase: side of a square that is painted over in training pictures, as a share of theirs
         batch_size: samples a step [128; 1000 on a GPU]
     """
+    import torch
+
     fast = torch.accelerator.is_available() and settings.get("device") != "cpu"
 
     # 1 data

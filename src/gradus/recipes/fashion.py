@@ -8,7 +8,7 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(10, data="download, or --data: 70,000 pictures, 28×28", model="ResNet", target="accuracy ≥ 0.92", seconds=300)
+@rung(10, data="downloaded (31 MB), or --data: 28×28", model="ResNet", target="accuracy ≥ 0.92", seconds=300)
 def fashion(
     *,
     data: str | None = None,

@@ -16,7 +16,7 @@ EPOCHS = {"cnn": 5, "mlp": 20, "notes-cnn": 10, "residual": 5, "inception": 5, "
 
 @rung(
     9,
-    data="mnist/ or --data: 70,000 scans, 28×28",
+    data="downloaded (12 MB), or --data: 28×28",
     model="MLP, CNN, ResNet, Inception, VGG",
     target="CNN accuracy ≥ 0.992",
     seconds=120,

@@ -9,7 +9,7 @@ from gradus.recipes.rung import rung
 
 
 @rung(
-    11, data="flowers/ or --data: a folder per class", model="ResNet", target="flowers ≥ 0.75 from scratch", seconds=300
+    11, data="--data: a folder per class, or a CSV", model="ResNet", target="flowers ≥ 0.75 from scratch", seconds=300
 )
 def photos(
     *,

@@ -8,7 +8,7 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(5, data="titanic/train.csv or --data", model="MLP, embeddings", target="accuracy ≥ 0.80 (5-fold)", seconds=15)
+@rung(5, data="downloaded (60 kB), or --data", model="MLP, embeddings", target="accuracy ≥ 0.80 (5-fold)", seconds=15)
 def titanic(
     *,
     data: str | None = None,

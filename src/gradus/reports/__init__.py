@@ -1,1 +1,1 @@
-"""What a person looks at: so far the words of the terminal around a run."""
+"""What a person looks at: the words of the terminal around a run, its figures and its pages."""

@@ -86,8 +86,8 @@ def metric(record: Record, name: str, words: Words) -> Chart:
 
 def small(chart: Chart) -> Chart:
     """One of many charts over steps: the first of them says what the axis is."""
-    chart["layout"]["xaxis"]["title"] = {"text": ""}
-    chart["layout"]["margin"]["b"] = 22
+    chart["layout"]["xaxis"] |= {"title": {"text": ""}, "automargin": False}
+    chart["layout"]["margin"]["b"] = 24
     return chart
 
 

@@ -95,7 +95,7 @@ def read_record(directory: RunDirectory, metrics: MetricsFile | None = None, *, 
     if record.summary is not None and directory.evidence.is_dir():
         tensors, values = read_directory(directory.evidence)
         record.evidence, record.arrays = values["evidence"], tensors["arrays"]
-    for file in sorted((directory.path / "figures").glob("*.json")):
+    for file in sorted(directory.figures.glob("*.json")):
         try:
             record.figures.append({"name": file.stem, **json.loads(file.read_text(encoding="utf-8"))})
         except (OSError, ValueError) as error:

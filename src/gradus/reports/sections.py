@@ -18,7 +18,7 @@ def curves(record: Record, words: Words) -> Section:
     body = slider(words("smoothing"))
     broken = charts.first_not_finite(record.losses, "loss")
     if broken is not None:
-        body += f'<p class="alarm">{text(words("not_finite", step=f"{broken:,}", what=words("loss")))}</p>'
+        body += f'<p class="alarm">{text(words("not_finite", step=f"{broken:,}", what=words("loss").lower()))}</p>'
     body += place("loss", drawn["loss"], words("loss"), log=words("log_scale"))
     names = [name for name in (record.checks[-1]["valid"] if record.checks else {}) if name != "loss"]
     small = ""

@@ -71,6 +71,7 @@
       hoverlabel: { bgcolor: color("--raised"), bordercolor: color("--rule"), font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("--ink") } },
       uirevision: "kept",
     };
+    if (own.legend) base.legend = { font: base.legend.font };  // one that is placed by the recipe stays there
     for (const key of Object.keys(own)) {
       if (/^[xy]axis\d/.test(key)) base[key] = axis();
       if (/^scene/.test(key)) {
