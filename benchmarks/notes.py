@@ -56,7 +56,7 @@ def layout(data: Path, model: str, layout: str, steps: int) -> float:
         out = Path(place) / "run"
         arguments = ("--data", data, "--model", model, "--layout", layout, "--steps", steps, "--valid-every", "1 epoch")
         _, text = timed("-m", "gradus", "train", "mnist", *arguments, "--json", "--out", out)
-    return 1000 * json.loads(text)["seconds"]["train"] / steps
+    return 1000 * float(json.loads(text)["seconds"]["train"]) / steps
 
 
 def main() -> None:

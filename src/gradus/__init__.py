@@ -18,7 +18,8 @@ from gradus.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from gradus import data, models, tasks, training
-    from gradus.experiment import cross_validate, fit, resume, train
+    from gradus.experiment import resume, train
+    from gradus.fitting import cross_validate, fit
     from gradus.training import Run
 
 __version__ = "0.1.0"
@@ -39,7 +40,8 @@ __all__ = [
 _ROOMS = ("data", "models", "tasks", "training")
 _HOMES = {
     "Run": "gradus.training",
-    **dict.fromkeys(("cross_validate", "fit", "resume", "train"), "gradus.experiment"),
+    **dict.fromkeys(("resume", "train"), "gradus.experiment"),
+    **dict.fromkeys(("cross_validate", "fit"), "gradus.fitting"),
 }
 
 

@@ -15,12 +15,12 @@ from gradus.errors import UserError
 @click.command(name="compare")
 @click.argument("runs", nargs=-1, metavar="RUN RUN...")
 @click.option(
-    "--out", default=None, metavar="FILE.html", help="write it as a page as well, with the curves on one axis"
+    "--out", default=None, metavar="FILE.html", help="where to write the page [compare.html beside the first run]"
 )
 @click.option("--lang", type=click.Choice(["en", "zh"]), default=None, help="language of the page [the locale's]")
 @click.option("--json", "as_json", is_flag=True, help="print it as JSON, and nothing else")
 def command(runs: tuple[str, ...], out: str | None, lang: str | None, as_json: bool) -> None:
-    """What differs between runs in settings and metrics, the best marked with a star; --out has the curves as well."""
+    """What differs between runs in settings and metrics, the best marked with a star; and a page with the curves."""
     from gradus.reports.compare import compared, read_runs, write_comparison
     from gradus.reports.words import language
     from gradus.training.rundir import finite
@@ -29,13 +29,14 @@ def command(runs: tuple[str, ...], out: str | None, lang: str | None, as_json: b
         raise UserError("compare: give at least two runs. gradus runs lists the runs below a directory.")
     records = read_runs(list(dict.fromkeys(runs)))
     found = compared(records)
-    if out:
-        write_comparison(records, Path(out), lang or language())
+    if out or not as_json:
+        page = Path(out) if out else Path(runs[0]).resolve().parent / "compare.html"
+        write_comparison(records, page, lang or language())
     if as_json:
         click.echo(json.dumps(finite(found), ensure_ascii=False))
         return
     _show(found)
-    click.echo(f"\npage: {out}" if out else "\nWith curves, as a page: add --out FILE.html")
+    click.echo(f"\nWith the curves: {page}")
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -205,7 +205,8 @@ class Picture:
             factor += 1
         rows, columns = self.shape[1] // factor, self.shape[2] // factor
         cut = pictures[:, :, : rows * factor, : columns * factor]
-        return cut.reshape(*cut.shape[:2], rows, factor, columns, factor).mean(axis=(3, 5))
+        means: np.ndarray = cut.reshape(*cut.shape[:2], rows, factor, columns, factor).mean(axis=(3, 5))
+        return means
 
     def describe(self) -> str:
         return f"picture {'×'.join(map(str, self.shape))}, mean {self.mean:.4g}, sd {self.std:.4g}"

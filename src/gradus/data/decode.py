@@ -260,7 +260,7 @@ class _Job:
             answers.append((check, why))
         with self.pixels.open("r+b") as out:
             out.seek(first * rows[0].size)
-            out.write(rows)
+            out.write(rows.data)
         return answers
 
 

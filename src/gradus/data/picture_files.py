@@ -206,9 +206,9 @@ def _by_annotations(source: PictureSource, table: Path) -> None:
     paths, labels = (_column(table, text, names, place) for place, names in enumerate((PATHS, LABELS)))
     splits = next((values for name, values in text.columns.items() if name.lower() == "split"), None)
     known: dict[str, PictureFile | None] = {}
-    for file in source.files:
-        for key in _keys(file):
-            known[key] = None if key in known else file  # None: several pictures are called so
+    for picture in source.files:
+        for key in _keys(picture):
+            known[key] = None if key in known else picture  # None: several pictures are called so
     labelled: dict[str, PictureFile] = {}
     places: dict[str, str] = {}
     for row, (path, label) in enumerate(zip(paths.tolist(), labels.tolist(), strict=True)):

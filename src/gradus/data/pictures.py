@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -94,7 +95,8 @@ def read_picture(path: Path, column: Picture, invert: bool | None = None) -> tup
     if channels not in (1, 3):
         raise UserError(f"{path}: a picture file has 1 or 3 channels, the run's pictures have {channels}.")
     try:
-        values = Frame(height, width, channels, column.framing).decode(path.read_bytes()) / 255.0
+        framing = cast("Framing", column.framing)
+        values = Frame(height, width, channels, framing).decode(path.read_bytes()) / 255.0
     except Exception as error:  # Pillow has many ways to refuse a damaged file
         raise UserError(f"{path}: {reason_of(error)}.") from None
     dark_on_light = values.mean() > 0.5 and column.mean < 0.35 and column.framing == "stretch"

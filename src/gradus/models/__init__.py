@@ -36,6 +36,7 @@ __all__ = [
     "NotesCNN",
     "Polynomial",
     "ResNet",
+    "SpeedNet",
     "SumOf",
     "build",
     "describe",

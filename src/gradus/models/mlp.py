@@ -24,6 +24,8 @@ class MLP(nn.Module):
     Shapes: (batch, …) with widths[0] numbers a sample → (batch, widths[-1]).
     """
 
+    places: Tensor
+
     def __init__(
         self,
         *widths: int,

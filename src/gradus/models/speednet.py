@@ -60,6 +60,7 @@ class SpeedNet(nn.Module):
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (vectors / (values + epsilon).sqrt()).T.reshape(-1, pictures.shape[1], 2, 2).flip(0)
         self.whitening.weight.copy_(torch.cat([filters, -filters]))
+        assert self.whitening.bias is not None
         nn.init.zeros_(self.whitening.bias)
 
     def forward(self, x: Tensor) -> Tensor:

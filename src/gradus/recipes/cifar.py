@@ -39,12 +39,16 @@ def cifar(
     fast = torch.accelerator.is_available() and settings.get("device") != "cpu"
 
     # 1 data
-    augment = [gd.data.Flip(), gd.data.Crop(padding), *([gd.data.Erase(erase)] if erase else [])]
+    augment: list[gd.data.Augmentation] = [
+        gd.data.Flip(),
+        gd.data.Crop(padding),
+        *([gd.data.Erase(erase)] if erase else []),
+    ]
     if data is None or _is_cifar(Path(data)):
         pictures = gd.data.cifar10(data, valid=0.05, seed=seed, augment=augment)
     else:
-        more = {"augment": augment, "workers": settings.get("workers")}
-        pictures = gd.data.pictures(data, size=32, valid=0.05, seed=seed, **more)
+        workers = settings.get("workers")
+        pictures = gd.data.pictures(data, size=32, valid=0.05, seed=seed, augment=augment, workers=workers)
 
     # 2 model: its first layer is computed from 5,000 training pictures
     model = gd.models.SpeedNet(pictures.input_shape, pictures.num_outputs, width=width or (64 if fast else 16))

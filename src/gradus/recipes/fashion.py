@@ -35,7 +35,10 @@ def fashion(
         shift: pixels that a training picture is moved by at most, either way
     """
     # 1 data: a shirt mirrored is a shirt
-    augment = [*([gd.data.Flip()] if flip else []), *([gd.data.Shift(shift)] if shift else [])]
+    augment: list[gd.data.Augmentation] = [
+        *([gd.data.Flip()] if flip else []),
+        *([gd.data.Shift(shift)] if shift else []),
+    ]
     clothes = gd.data.fashion(data, valid=0.05, seed=seed, augment=augment)
 
     # 2 model

@@ -61,7 +61,7 @@ def photos(
     """
     # 1 data: decoded once, kept in the cache; changed at random in each epoch, on the device
     d = gd.data
-    augment = [
+    augment: list[Any] = [
         *([d.Flip()] if flip else []),
         *([d.Rotate(rotate, zoom)] if rotate or zoom else []),
         *([d.Shift(shift)] if shift else []),

@@ -54,7 +54,7 @@ def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 10) -> fl
         confidence: the probability given to the predicted class, (rows,), in [0, 1].
         correct: whether it was right, (rows,).
     """
-    place = (confidence * bins).long().clamp(max=bins - 1)
+    place = (confidence * bins).nan_to_num(0.0).long().clamp(0, bins - 1)  # a NaN is shown by the sum
     gap = torch.zeros(bins, dtype=torch.float64, device=confidence.device)
     gap.index_add_(0, place, confidence.double() - correct.double())
     return float(gap.abs().sum() / len(confidence))
