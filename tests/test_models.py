@@ -25,7 +25,11 @@ CASES = [
     (gd.models.MLP(3, 6, 2, skip=True, only=(4, 0, 2)), (5, 6), (5, 2)),
     (gd.models.VGG((3, 30, 20), 4, widths=(4, 8), depth=3, hidden=10), (5, 3, 30, 20), (5, 4)),
     (gd.models.ResNet((1, 28, 28), 10, width=4), (5, 1, 28, 28), (5, 10)),
-    (gd.models.ResNet((3, 67, 45), 3, width=4, blocks=(1, 2, 1, 1), stem=4, dropout=0.1), (5, 3, 67, 45), (5, 3)),
+    (
+        gd.models.ResNet((3, 67, 45), 3, width=4, blocks=(1, 2, 1, 1), stem=4, dropout=0.1, flips=True),
+        (5, 3, 67, 45),
+        (5, 3),
+    ),
     (gd.models.Inception((1, 28, 28), 10), (5, 1, 28, 28), (5, 10)),
     (gd.models.SpeedNet((3, 32, 32), 2, width=4), (5, 3, 32, 32), (5, 2)),
 ]

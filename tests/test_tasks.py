@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import sklearn.metrics as reference
@@ -122,3 +124,12 @@ def test_outputs_that_would_broadcast_are_refused() -> None:
         gd.tasks.Regression().check(torch.zeros(8, 3), torch.zeros(8))
     gd.tasks.Regression().check(torch.zeros(8), torch.zeros(8))
     gd.tasks.Regression().check(torch.zeros(8, 1), torch.zeros(8))
+
+
+def test_a_classifier_that_diverged_shows_nan_and_goes_on() -> None:
+    outputs = torch.full((6, 3), float("nan"))
+    scores = gd.tasks.MultiClass(3).metrics(outputs, torch.tensor([0, 1, 2, 0, 1, 2]))
+    assert math.isnan(scores["calibration_error"])
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    run = gd.train(gd.models.MLP(4, 8, 3), (x, np.arange(60) % 3), optimizer="sgd", lr=1e30, epochs=3, quiet=True)
+    assert run.summary["metrics"]["test"]["loss"] == "nan"

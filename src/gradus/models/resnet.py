@@ -41,6 +41,7 @@ class ResNet(nn.Module):
         blocks: residual blocks in each stage.
         stem: 1 for small pictures; 2 or 4 divides a larger picture's height and width by that first.
         dropout: the share of the averaged features that is dropped in training.
+        flips: when evaluated, average the logits of each picture and of its mirror image.
 
     Shapes: (batch, channels, height, width) → (batch, num_outputs).
     """
@@ -53,12 +54,14 @@ class ResNet(nn.Module):
         blocks: tuple[int, ...] = (2, 2, 2),
         stem: int = 1,
         dropout: float = 0.0,
+        flips: bool = False,
     ) -> None:
         super().__init__()
         if stem not in (1, 2, 4):
             raise ValueError(f"stem divides a picture's size by 1, 2 or 4, not {stem}.")
         self.input_shape, self.num_outputs = tuple(input_shape), num_outputs
         self.width, self.blocks, self.stem, self.dropout = width, tuple(blocks), stem, dropout
+        self.flips = flips
         kernel, stride = (3, 1) if stem == 1 else (5, 2)
         self.entrance = nn.Sequential(Convolution(input_shape[0], width, kernel, stride))
         if stem == 4:
@@ -76,5 +79,9 @@ class ResNet(nn.Module):
         self.head = nn.Linear(channels, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        logits = self._logits(x)
+        return logits if self.training or not self.flips else (logits + self._logits(x.flip(-1))) / 2
+
+    def _logits(self, x: Tensor) -> Tensor:
         x = self.stages(self.entrance(x))
         return self.head(self.drop(x.mean(dim=(2, 3))))

@@ -20,19 +20,20 @@ def photos(
     grey: bool | None = None,
     strict: bool = False,
     model: Literal["residual", "inception", "vgg", "cnn"] = "residual",
-    width: int = 24,
+    width: int = 16,
     flip: bool = True,
     rotate: float = 15.0,
-    zoom: float = 0.25,
+    zoom: float = 0.4,
     shift: int = 6,
     colour: float = 0.3,
-    erase: float = 0.0,
-    mixup: float = 0.0,
+    erase: float = 0.25,
+    mixup: float = 0.4,
     label_smoothing: float = 0.1,
-    epochs: int = 20,
+    epochs: int = 55,
     batch_size: int = 64,
-    lr: float | str = 3e-3,
-    weight_decay: float = 0.05,
+    optimizer: str = "muon",
+    lr: float | str = 6e-3,
+    weight_decay: float = 0.3,
     schedule: str = "one-cycle",
     ema: float = 0.99,
     workers: int | None = None,
@@ -50,7 +51,7 @@ def photos(
         strict: stop at a picture that can't be read, instead of naming it and leaving it out
         model: residual, inception, vgg or cnn
         width: channels of the first convolutions
-        flip: mirror training pictures at random
+        flip: mirror training pictures at random; residual also averages its answers over a picture and its mirror image
         rotate: degrees that a training picture is turned by at most, either way
         zoom: share that a training picture is enlarged or shrunk by at most
         shift: pixels that a training picture is moved by at most, either way
@@ -75,10 +76,10 @@ def photos(
     )  # fmt: skip
 
     # 2 model: large pictures are halved at the door
-    shape, classes = pictures.input_shape, pictures.num_outputs
+    shape, classes, stem = pictures.input_shape, pictures.num_outputs, 1 if size < 48 else 2 if size < 128 else 4
     network: Any
     if model == "residual":
-        network = gd.models.ResNet(shape, classes, width=width, blocks=(1, 1, 1, 1), stem=2 if size >= 48 else 1)
+        network = gd.models.ResNet(shape, classes, width=width, blocks=(1, 1, 1, 1), stem=stem, flips=flip)
     elif model == "inception":
         network = gd.models.Inception(shape, classes, width=width)
     elif model == "vgg":
@@ -91,6 +92,6 @@ def photos(
 
     # 4 loop
     return gd.train(
-        network, pictures, task, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
-        schedule=schedule, ema=ema, workers=workers, seed=seed, **settings,
+        network, pictures, task, epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr,
+        weight_decay=weight_decay, schedule=schedule, ema=ema, workers=workers, seed=seed, **settings,
     )  # fmt: skip
