@@ -9,7 +9,7 @@ from test_resume import StopAt
 from torch import nn
 
 import gradus as gd
-from gradus.data import Draw, Noise, Shift, keyed_uniform
+from gradus.data import Colour, Draw, Erase, Flip, Mixup, Noise, Rotate, Shift, keyed_uniform
 from gradus.errors import Interrupted
 
 pytestmark = [
@@ -66,3 +66,31 @@ def test_a_run_moves_to_the_cpu_and_goes_on() -> None:
     run = gd.resume("moved", nn.Sequential(StopAt(0), gd.models.MLP(64, 10)), data, device="cpu")
     assert run.summary["device"] == "cpu"
     assert run.summary["steps"] == 30
+
+
+def test_pictures_kept_as_bytes_are_augmented_there_as_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.accelerator.current_accelerator()
+    assert device is not None
+    monkeypatch.setattr("gradus.data.dataset.KEEP_BYTES", 0)
+    pictures = np.random.default_rng(0).integers(0, 256, (200, 3, 24, 32), dtype=np.uint8)
+    augment = [Flip(), Rotate(20, 0.3), Shift(3), Colour(), Erase(0.3), Mixup(0.4)]
+    data = gd.data.arrays(pictures, np.arange(200) % 3, augment=augment)
+    rows = torch.from_numpy(data.splits["train"])
+    for last in (False, True):
+        here = data.to(torch.device("cpu"), channels_last=last).batch(rows, Draw(1, 2))
+        moved = data.to(device, channels_last=last)
+        there = moved.batch(rows.to(moved.place), Draw(1, 2))
+        assert there.inputs.device.type == device.type
+        assert torch.allclose(there.inputs.cpu(), here.inputs, atol=1e-3)
+        assert torch.allclose(there.targets.cpu(), here.targets, atol=1e-5)
+
+
+def test_the_speed_net_learns_there_by_muon() -> None:
+    torch.manual_seed(0)
+    colours = np.random.default_rng(0).integers(0, 256, (600, 3, 32, 32), dtype=np.uint8)
+    colours[::2, 0] //= 2
+    data = gd.data.arrays(colours, np.arange(600) % 2, augment=[Flip()])
+    model = gd.models.SpeedNet((3, 32, 32), 1, width=16)
+    model.whiten(data.batch(torch.arange(300)).inputs)
+    run = gd.train(model, data, optimizer="muon", lr=4e-3, epochs=6, batch_size=100, quiet=True)
+    assert run.metrics["test"]["accuracy"] > 0.95

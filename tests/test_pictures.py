@@ -328,6 +328,7 @@ def hostile(kind: str) -> None:
 
 
 BAD_SOURCES: dict[str, tuple[list[str], list[str]]] = {
+    "nothing given": ([], ["photos: no pictures were given", "--data FOLDER"]),
     "nothing there": (["--data", "nowhere"], ["nowhere", "no such directory"]),
     "no pictures": (["--data", "texts"], ["texts", "no pictures", "2 other files"]),
     "no folders": (["--data", "pics/red"], ["pics/red", "30 pictures", "folder of its own", "--annotations"]),
@@ -354,7 +355,8 @@ BAD_SOURCES: dict[str, tuple[list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_SOURCES)
-def test_bad_sources(kind: str, folder: Path, gradus: Gradus) -> None:
+def test_bad_sources(kind: str, folder: Path, gradus: Gradus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADUS_DATA", "nowhere")
     Path("texts").mkdir()
     for name in ("a.txt", "b.json"):
         Path("texts", name).write_text("{}")

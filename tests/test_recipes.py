@@ -120,7 +120,7 @@ def test_every_model_learns_something_in_a_few_steps(
     assert run.metrics["test"]["accuracy"] > 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_photos_from_scratch(real: Callable[[str], Path]) -> None:
     run = recipes.call("photos", {"data": str(real("flowers")), "quiet": True})
     assert run.metrics["test"]["accuracy"] >= 0.75
