@@ -9,7 +9,7 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(12, data="downloaded (170 MB), or --data: folders", model="SpeedNet", target="cifar2 ≥ 0.95", seconds=120)
+@rung(12, data="downloaded (170 MB), or --data: folders", model="SpeedNet", target="cifar2 ≥ 0.95", seconds=60)
 def cifar(
     *,
     data: str | None = None,

@@ -10,7 +10,7 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(7, data="downloaded (2.5 MB), or --data", model="MLP", target="RMSE below ridge's (5-fold)", seconds=25)
+@rung(7, data="downloaded (2.5 MB), or --data", model="MLP", target="RMSE below ridge's (5-fold)", seconds=9)
 def covid(
     *,
     data: str | None = None,

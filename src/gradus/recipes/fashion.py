@@ -8,11 +8,11 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(10, data="downloaded (31 MB), or --data: 28×28", model="ResNet", target="accuracy ≥ 0.92", seconds=300)
+@rung(10, data="downloaded (31 MB), or --data: 28×28", model="CNN", target="accuracy ≥ 0.92", seconds=180)
 def fashion(
     *,
     data: str | None = None,
-    model: Literal["cnn", "residual", "inception", "vgg"] = "residual",
+    model: Literal["cnn", "residual", "inception", "vgg"] = "cnn",
     width: int = 16,
     flip: bool = True,
     shift: int = 2,

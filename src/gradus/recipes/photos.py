@@ -10,7 +10,7 @@ from gradus.recipes.rung import rung
 
 
 @rung(
-    11, data="--data: a folder per class, or a CSV", model="SpeedNet", target="flowers ≥ 0.75 from scratch", seconds=300
+    11, data="--data: a folder per class, or a CSV", model="SpeedNet", target="flowers ≥ 0.75 from scratch", seconds=270
 )
 def photos(
     *,
