@@ -20,7 +20,7 @@ def photos(
     framing: Literal["crop", "pad", "stretch"] = "crop",
     grey: bool | None = None,
     strict: bool = False,
-    model: Literal["speed", "residual", "inception", "vgg", "cnn"] = "speed",
+    model: Literal["speed", "residual", "inception", "vgg", "cnn"] | None = None,
     width: int = 24,
     flip: bool = True,
     rotate: float = 15.0,
@@ -31,7 +31,7 @@ def photos(
     mixup: float = 0.3,
     label_smoothing: float = 0.1,
     epochs: int = 40,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     optimizer: str = "muon",
     lr: float | str = 6e-3,
     weight_decay: float = 0.3,
@@ -50,7 +50,7 @@ def photos(
         framing: where a picture isn't square: crop (its middle), pad (with black) or stretch
         grey: one channel instead of three [decided by looking]
         strict: stop at a picture that can't be read, instead of naming it and leaving it out
-        model: speed (of rung 12), residual, inception, vgg or cnn
+        model: speed (of rung 12), residual, inception, vgg or cnn [speed; residual below 1,000 training pictures]
         width: channels of the first convolutions
         flip: mirror training pictures at random; speed and residual average their answers over both
         rotate: degrees that a training picture is turned by at most, either way
@@ -60,6 +60,7 @@ def photos(
         erase: side of a square that is painted over in training pictures, as a share of theirs
         mixup: blend training pictures two by two; 0.2 blends mildly, 1 as it comes
         label_smoothing: share of each target that is spread over all classes
+        batch_size: samples a step [64; fewer below 1,000 training pictures]
     """
     import torch
 
@@ -78,7 +79,10 @@ def photos(
         seed=seed, augment=augment, workers=workers, strict=strict,
     )  # fmt: skip
 
-    # 2 model: large pictures are halved at the door
+    # 2 model: large pictures are halved at the door. Few pictures make few steps, too few for the small logits of speed
+    size_of_train = len(pictures.splits["train"])
+    model = model or ("residual" if size_of_train < 1000 else "speed")
+    batch_size = batch_size or max(8, min(64, size_of_train // 16))
     shape, classes, stem = pictures.input_shape, pictures.num_outputs, 1 if size < 48 else 2 if size < 128 else 4
     network: Any
     if model == "speed":  # its first layer is computed from training pictures
