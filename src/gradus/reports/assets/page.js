@@ -138,7 +138,11 @@
         place.id = part.id;
         last ? last.after(place) : main.prepend(place);
       } else if (last && last.nextElementSibling !== place) last.after(place);
-      if (shown.get(part.id) !== part.html) place.innerHTML = part.html;
+      if (shown.get(part.id) !== part.html) {
+        const drawn = Object.keys(part.charts).map((name) => document.getElementById(`chart-${name}`)).filter(Boolean);
+        place.innerHTML = part.html;
+        drawn.forEach((chart) => document.getElementById(chart.id).replaceWith(chart));
+      }
       shown.set(part.id, part.html);
       Object.keys(part.charts).forEach(draw);
       last = place;
