@@ -26,9 +26,10 @@ def test_list_shows_every_rung(gradus: Gradus) -> None:
     status, out, _ = gradus("list")
     assert status == 0
     rungs = json.loads(gradus("list", "--json")[1])
-    names = "line curve logistic diabetes titanic table covid digits mnist fashion photos cifar"
+    names = "line curve logistic diabetes titanic table covid digits mnist fashion photos cifar hello names news "
+    names += "sentiment forecast translate poems"
     assert [r["name"] for r in rungs] == names.split()
-    assert [r["number"] for r in rungs] == list(range(1, 13))
+    assert [r["number"] for r in rungs] == list(range(1, 20))
     assert all(r["name"] in out and r["target"] in out for r in rungs)
 
 

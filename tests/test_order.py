@@ -85,3 +85,50 @@ def test_shift_moves_whole_pictures_and_fills_with_black() -> None:
     places = (batch[:, 0] == white).nonzero()[:, 1:]
     seen = {tuple(p) for p in places.tolist()}
     assert seen == {(r, c) for r in (1, 2, 3) for c in (1, 2, 3)}
+
+
+def lengths_of(n: int, seed: int) -> np.ndarray:
+    chance = np.random.default_rng(seed)
+    source = chance.geometric(0.1, n)
+    return np.stack([source, source + chance.integers(0, 4, n)], axis=1)
+
+
+@given(st.integers(2, 500), st.integers(1, 40), st.integers(0, 5), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_with_lengths_every_sample_still_comes_once_an_epoch(n: int, batch: int, seed: int, epoch: int) -> None:
+    order = Order(np.arange(n) * 3, batch, seed=seed, lengths=lengths_of(n, seed))
+    first = epoch * order.batches_per_epoch
+    batches = [order.indices(k) for k in range(first, first + order.batches_per_epoch)]
+    assert sorted(torch.cat(batches).tolist()) == (np.arange(n) * 3).tolist()
+    assert sorted(map(len, batches))[1:] == [order.batch_size] * (len(batches) - 1)
+
+
+@given(st.integers(0, 400), st.integers(0, 5))
+@settings(max_examples=30, deadline=None)
+def test_with_lengths_a_batch_is_a_function_of_seed_and_number(k: int, seed: int) -> None:
+    lengths = lengths_of(3000, 1)
+    one, other = (Order(np.arange(3000), 16, seed=seed, lengths=lengths) for _ in range(2))
+    for number in (7, k + 1, 0):
+        one.indices(number)
+    assert one.indices(k).tolist() == other.indices(k).tolist()
+
+
+def test_batches_are_of_like_length_and_the_padding_is_told() -> None:
+    lengths = lengths_of(20_000, 0)
+    order = Order(np.arange(len(lengths)), 32, seed=3, lengths=lengths)
+    real = cells = 0
+    for k in range(order.batches_per_epoch):
+        rows = lengths[order.indices(k).numpy()]
+        real, cells = real + rows.sum(), cells + (rows.max(0) * len(rows)).sum()
+    assert order.padding() == pytest.approx(1 - real / cells)
+    assert order.padding() < 0.05 < 0.5 < order.padding(sorted_by_length=False)
+
+
+def test_batches_of_like_length_come_in_no_order_of_length() -> None:
+    lengths = lengths_of(6400, 0)[:, :1]
+    order = Order(np.arange(6400), 32, seed=0, lengths=lengths)
+    means = [lengths[order.indices(k).numpy()].mean() for k in range(200)]
+    assert abs(np.corrcoef(np.arange(200), means)[0, 1]) < 0.25
+    assert {tuple(order.indices(k).tolist()) for k in range(200)}.isdisjoint(
+        tuple(order.indices(200 + k).tolist()) for k in range(200)
+    )

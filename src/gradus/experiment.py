@@ -23,14 +23,15 @@ from gradus.reports.live import LivePage
 from gradus.reports.terminal import conclude, introduce
 from gradus.tasks import Task
 from gradus.training import checkpoint, loop, machine
-from gradus.training.evaluate import outputs_of, scores, some_rows
+from gradus.training.evaluate import outputs_of, some_rows
 from gradus.training.evidence import Measured, write_evidence
 from gradus.training.observers import Checkpoints, EarlyStopping, MetricsLog, OutOfTime, Validate, stop_on_signals
-from gradus.training.predictor import Predictor, encoder_of
+from gradus.training.predictor import Predictor
 from gradus.training.prepare import Prepared, prepare, valid_every
 from gradus.training.progress import Show, console, tell
 from gradus.training.result import Run
 from gradus.training.rundir import RunDirectory
+from gradus.training.samples import samples_of
 from gradus.training.settings import Settings
 from gradus.training.state import TrainState
 from gradus.training.triggers import Every
@@ -158,6 +159,7 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
         observers.append(Validate(prepared.measure("valid"), valid_every(settings, prepared)))
     if settings.patience is not None:
         observers.append(EarlyStopping(settings.patience))
+    observers += samples_of(prepared, directory, None if settings.quiet else lambda text: tell("written", text))
     observers.append(log)
     show = Show(log, per_epoch, task.primary)
     if not settings.quiet:
@@ -177,7 +179,7 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
             directory.log(f"{state.stop}: saved at step {state.step}")
             raise Interrupted(str(directory.path))
         words = prepared.settle()
-        Predictor(state.model, task, encoder_of(data), prepared.precision).save(directory.predictor)
+        Predictor(state.model, task, data.encoder, prepared.precision).save(directory.predictor)
         summary = _summarise(prepared, settings, directory, words)
         directory.write_summary(summary)
         if page is not None:
@@ -207,10 +209,13 @@ def _summarise(prepared: Prepared, settings: Settings, directory: RunDirectory, 
     measured: dict[str, Measured] = {}
     for split, ids in rows.items():
         if len(ids):
-            outputs, targets = outputs_of(state.model, data, ids, device=prepared.device, precision=prepared.precision)
-            metrics[split] = scores(task, outputs, targets)
+            where: dict[str, Any] = {"device": prepared.device, "precision": prepared.precision}
+            outputs, targets = outputs_of(state.model, data, ids, task, **where)
+            metrics[split] = task.scores(outputs, targets)
             measured[split] = Measured(split, ids, outputs, targets)
-    write_evidence(directory.evidence, prepared, next(measured[s] for s in ("test", "valid", "train") if s in measured))
+    judged = next(measured[s] for s in ("test", "valid", "train") if s in measured)
+    metrics[judged.split] |= task.written(state.model, data, judged.rows)
+    write_evidence(directory.evidence, prepared, judged)
     config = directory.config()
     seconds = {key: round(value, 4) for key, value in state.seconds.items()}
     return {
@@ -282,7 +287,11 @@ def _config(
             if key not in settings_of_the_loop
         },
         "chosen": {key: {"value": c.value, "reason": c.reason} for key, c in prepared.chosen.items()},
-        "data": {"description": prepared.data.describe(), "fingerprint": prepared.data.fingerprint},
+        "data": {
+            "description": prepared.data.describe(),
+            "fingerprint": prepared.data.fingerprint,
+            "notes": list(prepared.data.notes),
+        },
         "model": models.describe(prepared.state.model),
         "task": prepared.task.to_json(),
         "versions": machine.versions(),

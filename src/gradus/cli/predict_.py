@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.cells import cell_len, set_cell_size
 
 from gradus.errors import UserError
 
@@ -22,15 +23,44 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 @click.argument("run")
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("--invert/--no-invert", default=None, help="dark on light pictures for light on dark ones [by looking]")
+@click.option("--temperature", type=float, help="draw each token at random; below 1 likely ones become likelier")
+@click.option("--top-k", type=int, help="draw only among the so many likeliest tokens")
+@click.option("--top-p", type=float, help="draw only among the likeliest tokens that together have this probability")
+@click.option("--beam", type=int, help="how many beginnings of a text are followed side by side")
+@click.option("--length-penalty", type=float, help="above 0: a beam favours longer texts")
+@click.option("--max-tokens", type=int, help="the longest text that is written")
+@click.option("--seed", type=int, help="of what is drawn")
+@click.option("--count", type=click.IntRange(1), default=1, help="texts that are written to each input")
+@click.option("--figure", help="an HTML file for a picture of where a translation looked as it was written")
 @click.option("--json", "as_json", is_flag=True, help="print a list of predictions as JSON, and nothing else")
-def command(run: str, inputs: tuple[str, ...], invert: bool | None, as_json: bool) -> None:
+def command(
+    run: str,
+    inputs: tuple[str, ...],
+    invert: bool | None,
+    count: int,
+    figure: str | None,
+    as_json: bool,
+    **decoding: float | None,
+) -> None:
     """What a run says of each INPUT: a CSV, TSV or Parquet file, a JSON or JSONL file, a JSON object, a picture,
-    a .npy array, or the columns of one row as NAME=VALUE NAME=VALUE …"""
+    a .npy array, or the columns of one row as NAME=VALUE NAME=VALUE …
+
+    Of a run that reads texts: a text in quotes, a file with one text a line, a table with a column of texts, or - for
+    standard input. The options of writing are for runs that write: translations, and texts that go on."""
     from gradus.training import Run, progress
 
     if as_json:
         progress.use_stderr()
     opened = Run(run)
+    asked = {name: value for name, value in decoding.items() if value is not None}
+    if opened.reads_texts:
+        from gradus.cli.predict_texts import predict
+
+        predict(opened, inputs, asked, count, figure, as_json)
+        return
+    if asked or count > 1 or figure:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in (*asked, *_given(count, figure)))
+        raise UserError(f"{flags}: for a run that writes texts, and this one is for {opened.predictor.task.name}.")
     if not inputs:
         raise UserError(f"predict: nothing to predict. {_wanted(opened)}")
     named, rows = _rows(opened, inputs, invert)
@@ -38,9 +68,13 @@ def command(run: str, inputs: tuple[str, ...], invert: bool | None, as_json: boo
     if as_json:
         click.echo(json.dumps(predictions, ensure_ascii=False))
         return
-    width = min(60, max(len(name) for name in named))
+    width = min(60, max(map(cell_len, named)))
     for name, prediction in zip(named, predictions, strict=True):
-        click.echo(f"{name[:60]:<{width}}  {_words(prediction)}")
+        click.echo(f"{set_cell_size(name, width)}  {_words(prediction)}")
+
+
+def _given(count: int, figure: str | None) -> list[str]:
+    return ["count"] * (count > 1) + ["figure"] * (figure is not None)
 
 
 def _rows(run: Run, inputs: tuple[str, ...], invert: bool | None) -> tuple[list[str], list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -14,7 +15,7 @@ from gradus import recipes
 @click.option("--data", default=None, help="other data, with targets, instead of the run's own test split")
 @click.option("--json", "as_json", is_flag=True, help="print the metrics as JSON, and nothing else")
 def command(run: str, data: str | None, as_json: bool) -> None:
-    """Measure a run on the test split of its data, or on all of a table of other rows."""
+    """Measure a run on the test split of its data, or on all of a table or a file of texts."""
     from gradus.training import Run, progress
     from gradus.training.rundir import finite
 
@@ -22,6 +23,9 @@ def command(run: str, data: str | None, as_json: bool) -> None:
     summary = opened.summary
     if data is not None and opened.reads_tables:
         metrics = opened.test_table(data)
+        what = data
+    elif data is not None and opened.reads_texts and Path(data).is_file():
+        metrics = opened.test_texts(data)
         what = data
     else:
         again = recipes.reopen(run, resume="open", quiet=True, **({"data": data} if data else {}))

@@ -22,7 +22,7 @@ class Recipes(click.Group):
         return [rung.name for rung in recipes.ladder()]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in recipes.names():
+        if name not in recipes.rungs():
             return None
         from gradus.cli.options import recipe_options
 
@@ -42,9 +42,9 @@ class Recipes(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in recipes.names() and not args[0].startswith("-"):
-            raise UserError(f"no recipe '{args[0]}'.{nearest(args[0], recipes.names())} gradus list shows them.")
-        if args and args[0] in recipes.names() and sys.stdout.isatty() and not {"--help", "-h", "--json"} & set(args):
+        if args and args[0] not in recipes.rungs() and not args[0].startswith("-"):
+            raise UserError(f"no recipe '{args[0]}'.{nearest(args[0], recipes.rungs())} gradus list shows them.")
+        if args and args[0] in recipes.rungs() and sys.stdout.isatty() and not {"--help", "-h", "--json"} & set(args):
             # the first thing to be seen, before torch takes its seconds to load
             click.secho(f"{'recipe':<11}", fg="cyan", bold=True, nl=False)
             click.echo(f"{args[0]}: {recipes.find(args[0]).teaches}")

@@ -5,7 +5,7 @@ that it holds, and goes to JSON as it is: it is a part of the model. Raw values 
 for a missing number; objects (str or None) for categories and text; arrays of any shape for pictures and sequences.
 
 Kinds: ``number``, ``category`` and ``text`` are columns of a table; ``picture``, ``sequence`` and ``numbers`` are
-arrays whose first axis is the sample.
+arrays whose first axis is the sample; ``tokens`` (``tokens.py``) are texts of unequal length.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from gradus.data.tokens import Tokens
 from gradus.errors import UserError
 
 Raw = dict[str, np.ndarray]
@@ -273,7 +274,7 @@ class Target:
         return len(self.labels) if len(self.labels) > 2 else 1
 
 
-KINDS: dict[str, type[Any]] = {c.kind: c for c in (Number, Category, Text, Picture, Numbers, Sequence)}
+KINDS: dict[str, type[Any]] = {c.kind: c for c in (Number, Category, Text, Picture, Numbers, Sequence, Tokens)}
 
 
 def to_json(column: Column) -> dict[str, Any]:

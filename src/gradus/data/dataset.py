@@ -27,34 +27,53 @@ from gradus.data.splits import Splits
 from gradus.data.workers import read_ahead
 from gradus.errors import UserError
 
+Inputs = Tensor | tuple[Tensor, ...]
+"""What a model reads of a batch: one tensor, or several, each with the batch first."""
+
 KEEP_BYTES = 256_000_000  # pictures that would take more than this many bytes as floats stay bytes
 
 
 @dataclass(slots=True)
 class Batch:
-    """Samples together: inputs (batch, …), targets (batch, …) and the samples' ids (batch,)."""
+    """Samples together: inputs (batch, …), targets (batch, …) and the samples' ids (batch,).
 
-    inputs: Tensor
+    ``count`` is how many targets the loss is a sum over, where padding isn't among them: known from the lengths, so
+    that no accelerator need be asked. None leaves it to the task.
+    """
+
+    inputs: Inputs
     targets: Tensor
     indices: Tensor
+    count: int | None = None
+
+    @property
+    def all_inputs(self) -> tuple[Tensor, ...]:
+        """The inputs as a tuple, however many they are."""
+        return self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        inputs, targets, indices = (t.to(device, non_blocking=True) for t in (self.inputs, self.targets, self.indices))
-        return Batch(inputs, targets, indices)
+        return self._each(lambda t: t.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """In page-locked memory, from which a GPU fetches without waiting; called by torch's DataLoader."""
-        return Batch(self.inputs.pin_memory(), self.targets.pin_memory(), self.indices.pin_memory())
+        return self._each(Tensor.pin_memory)
 
     def parts(self, n: int) -> Iterator[Batch]:
         """The batch in n consecutive parts, as equal as can be; fewer where it has fewer samples than n."""
         if n == 1:
             yield self
             return
-        cuts = (torch.tensor_split(t, min(n, len(self.indices))) for t in (self.inputs, self.targets, self.indices))
-        for inputs, targets, indices in zip(*cuts, strict=True):
-            yield Batch(inputs, targets, indices)
+        several = isinstance(self.inputs, tuple)
+        cuts = (
+            torch.tensor_split(t, min(n, len(self.indices))) for t in (self.targets, self.indices, *self.all_inputs)
+        )
+        for targets, indices, *inputs in zip(*cuts, strict=True):
+            yield Batch(tuple(inputs) if several else inputs[0], targets, indices)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        inputs = tuple(map(change, self.inputs)) if isinstance(self.inputs, tuple) else change(self.inputs)
+        return Batch(inputs, change(self.targets), change(self.indices), self.count)
 
 
 @dataclass(frozen=True)
@@ -81,6 +100,12 @@ class Dataset(ABC):
     target: Target
     fingerprint: str
     """A hash of what the samples are, so that a resumed run can tell that it is given the same ones."""
+    encoder: Encoder | None = None
+    """The preprocessing that a run keeps; None where a person's own dataset did it."""
+    lengths: np.ndarray | None = None
+    """How long each sample is, (rows,) or, of several parts, (rows, parts); batches are then made of like lengths."""
+    notes: tuple[str, ...] = ()
+    """What is worth telling of how the data were read."""
     workers: int = 0
     """How many processes read batches ahead."""
 
@@ -130,6 +155,14 @@ class Dataset(ABC):
         """How many codes each coded category has: for embeddings, the last columns of a sample. Mostly empty."""
         return ()
 
+    def encoded_by(self, encoder: Encoder) -> Dataset:
+        """The same rows as another encoder reads them, that of a run, say; as they are where there is none."""
+        return self
+
+    def row_words(self, row: int) -> dict[str, Any]:
+        """What a person recognises a row by, as plain values by name; empty where it isn't known here."""
+        return {}
+
     def describe(self) -> str:
         counts = ", ".join(f"{name} {len(rows):,}" for name, rows in self.splits.items())
         form = "×".join(map(str, self.input_shape))
@@ -175,6 +208,8 @@ class MemoryDataset(Dataset):
         self._read(fit(raw, raw_targets, splits["train"]))
         if len(self.augment) and self.inputs.ndim != 4:
             raise UserError(f"{name}: {self.augment[0]} works on pictures, and a sample here is {self.input_shape}.")
+
+    encoder: Encoder
 
     def _read(self, encoder: Encoder) -> None:
         """Inputs and targets as an encoder gives them."""

@@ -10,18 +10,23 @@ import numpy as np
 
 from gradus.data import columns as kinds
 from gradus.data.columns import Category, Column, Number, Raw, Target
+from gradus.data.tokens import Tokens
 from gradus.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """The columns that a model reads, in the order in which it reads them, and the one that it predicts."""
+    """The columns that a model reads, in the order in which it reads them, and the one that it predicts.
+
+    ``reply`` is the vocabulary that it answers in, where its answer is a text.
+    """
 
     columns: tuple[Column, ...]
     target: Target
+    reply: Tokens | None = None
 
     def encode(self, raw: Raw, *, one_hot: bool = False) -> np.ndarray:
-        """Raw columns as float32: (rows, inputs) for a table, (rows, *shape) for one array column.
+        """Raw columns as float32: (rows, inputs) for a table, (rows, *shape) for one array column; texts as int64 ids.
 
         Coded categories come last, so that a model finds them at the end of a row.
         """
@@ -46,8 +51,10 @@ class Encoder:
         """
         if len(rows) == 0:
             raise UserError("nothing to predict: give at least one row.")
+        column = self.columns[0]
+        if isinstance(column, Tokens):
+            return {column.name: np.array([_text(row, column.name, n) for n, row in enumerate(rows, 1)], dtype=object)}
         if not self.is_table:
-            column = self.columns[0]
             return {column.name: np.stack([np.asarray(row) for row in rows])}
         known = [c.name for c in self.columns]
         for number, row in enumerate(rows, start=1):
@@ -59,12 +66,26 @@ class Encoder:
         return {c.name: _values(c, [row.get(c.name) for row in rows]) for c in self.columns}
 
     def to_json(self) -> dict[str, Any]:
-        return {"columns": [kinds.to_json(c) for c in self.columns], "target": asdict(self.target)}
+        reply = None if self.reply is None else kinds.to_json(self.reply)
+        return {"columns": [kinds.to_json(c) for c in self.columns], "target": asdict(self.target), "reply": reply}
 
     @classmethod
     def from_json(cls, spec: dict[str, Any]) -> Encoder:
         target: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["target"].items()}
-        return cls(tuple(kinds.from_json(c) for c in spec["columns"]), Target(**target))
+        reply = kinds.from_json(spec["reply"]) if spec.get("reply") else None
+        assert reply is None or isinstance(reply, Tokens)
+        return cls(tuple(kinds.from_json(c) for c in spec["columns"]), Target(**target), reply)
+
+
+def _text(row: Any, name: str, number: int) -> str:
+    """A row as a person gives it, a text or a mapping that holds one."""
+    if isinstance(row, Mapping):
+        if name not in row:
+            raise UserError(f"row {number}: no column '{name}'.{nearest(name, [str(key) for key in row])}")
+        row = row[name]
+    if not isinstance(row, str):
+        raise UserError(f"row {number}: a {type(row).__name__} where the model reads a text.")
+    return row
 
 
 def _values(column: Column, values: list[Any]) -> np.ndarray:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 _MASK = (1 << 64) - 1
+POOL = 200  # batches that are sorted by length together: more wastes less, fewer leaves more to chance
+_BATCHES = 0xBA7C  # what a permutation is for: keeps the streams of chance apart
 
 
 def mix(*numbers: int) -> int:
@@ -40,12 +42,17 @@ class Order:
     Each epoch visits every sample once; the last batch of an epoch is short where the batch size doesn't divide the
     number of samples. Where one batch holds everything the order has no meaning and is left alone.
 
+    With lengths, the samples of a batch are of like length: the permuted epoch is cut into pools of ``POOL`` batches,
+    each pool is sorted by length (samples of one length stay permuted) and cut into batches, and the batches are
+    permuted. So it is still a function of (seed, k), and every sample still comes once an epoch.
+
     Args:
         samples: the ids to draw from, (num_samples,), usually the training split of a dataset.
         batch_size: samples in a global batch.
         seed: with the epoch, the key of the permutation.
         shuffle: False gives the samples in their own order every epoch.
         device: where the index tensors are wanted.
+        lengths: of each of the samples, (num_samples,) or (num_samples, parts), the first part counting most.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Order:
         seed: int,
         shuffle: bool = True,
         device: torch.device | str = "cpu",
+        lengths: np.ndarray | None = None,
     ) -> None:
         assert batch_size >= 1
         assert len(samples) >= 1
@@ -65,6 +73,7 @@ class Order:
         self.device = torch.device(device)
         self.shuffle = shuffle and self.batch_size < len(samples)
         self.batches_per_epoch = -(-len(samples) // self.batch_size)
+        self.lengths = None if lengths is None else lengths.reshape(len(samples), -1)
         self._epoch: int | None = None  # the epoch whose batches are cut already: a cache, nothing depends on it
         self._batches: tuple[Tensor, ...] = ()
 
@@ -79,16 +88,39 @@ class Order:
             self._cut(epoch)
         return self._batches[position]
 
+    def padding(self, *, sorted_by_length: bool = True) -> float:
+        """The share of the first epoch's batches that is padding, where each is as long as its longest sample.
+
+        Args:
+            sorted_by_length: False tells what it would be without the pools.
+        """
+        if self.lengths is None:
+            return 0.0
+        places = self._places(0, sorted_by_length)
+        starts = np.arange(0, len(places), self.batch_size)
+        sizes = np.diff(np.append(starts, len(places)))
+        longest = np.maximum.reduceat(self.lengths[places], starts, axis=0)
+        return float(1 - self.lengths.sum() / max((longest * sizes[:, None]).sum(), 1))
+
     def _cut(self, epoch: int) -> None:
-        if self.shuffle:
-            ids = self.samples[permutation(len(self.samples), self.seed, epoch)]
-        elif self._epoch is None:
-            ids = self.samples
-        else:  # not shuffled: every epoch is cut alike
+        if not self.shuffle and self._epoch is not None:  # every epoch is cut alike
             self._epoch = epoch
             return
-        self._batches = torch.split(torch.from_numpy(ids).to(self.device), self.batch_size)
-        self._epoch = epoch
+        ids = self.samples[self._places(epoch, True)] if self.shuffle else self.samples
+        batches = torch.split(torch.from_numpy(ids).to(self.device), self.batch_size)
+        if self.shuffle and self.lengths is not None:
+            batches = tuple(batches[b] for b in permutation(len(batches), self.seed, epoch, _BATCHES))
+        self._batches, self._epoch = batches, epoch
+
+    def _places(self, epoch: int, sorted_by_length: bool) -> np.ndarray:
+        """The positions in ``samples`` one batch after the other, before the batches are permuted."""
+        places = permutation(len(self.samples), self.seed, epoch)
+        if self.lengths is None or not sorted_by_length:
+            return places
+        pool = np.arange(len(places)) // (POOL * self.batch_size)
+        first, *others = self.lengths[places].T
+        turn = np.where(first % 2, -1, 1)  # there and back again: where the first length changes the others don't jump
+        return places[np.lexsort((*(turn * other for other in others[::-1]), first, pool))]
 
 
 def keyed_uniform(samples: Tensor, width: int, *key: int) -> Tensor:

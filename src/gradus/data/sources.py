@@ -129,7 +129,7 @@ def wrap(
     target = _wrapped_target(dataset, labels, name)
     wrapped = MapDataset(whole, splits, target, name, "")
     seen = wrapped.batch(torch.tensor([0, len(whole) - 1]))  # of all others nothing is known without reading them
-    content = [str(sizes).encode(), seen.inputs.numpy().tobytes(), seen.targets.numpy().tobytes()]
+    content = [str(sizes).encode(), seen.all_inputs[0].numpy().tobytes(), seen.targets.numpy().tobytes()]
     wrapped.fingerprint = hashlib.sha256(b"".join(content)).hexdigest()
     return wrapped
 

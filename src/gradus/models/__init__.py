@@ -9,39 +9,89 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from gradus.errors import UserError, nearest
+from gradus.models.attention import Attention
+from gradus.models.bag import BagOfEmbeddings
+from gradus.models.characters import CharacterModel
 from gradus.models.cnn import CNN, VGG, NotesCNN
+from gradus.models.forecaster import LinearForecaster, LSTMForecaster
+from gradus.models.gpt import GPT
 from gradus.models.inception import Inception
 from gradus.models.linear import Linear
 from gradus.models.mlp import MLP
 from gradus.models.polynomial import Polynomial, SumOf
+from gradus.models.recurrent import RecurrentClassifier, RecurrentTagger
 from gradus.models.resnet import ResNet
+from gradus.models.seq2seq import LSTMTranslator, TransformerTranslator
 from gradus.models.speednet import SpeedNet
 from gradus.models.summary import Layer, summary
+from gradus.models.textcnn import TextCNN
+from gradus.models.transformer import TextTransformer
 
 MODELS: dict[str, type[nn.Module]] = {
-    model.__name__: model for model in (Linear, Polynomial, SumOf, MLP, NotesCNN, CNN, VGG, ResNet, Inception, SpeedNet)
+    model.__name__: model
+    for model in (
+        Linear,
+        Polynomial,
+        SumOf,
+        MLP,
+        NotesCNN,
+        CNN,
+        VGG,
+        ResNet,
+        Inception,
+        SpeedNet,
+        LSTMForecaster,
+        LinearForecaster,
+        RecurrentTagger,
+        RecurrentClassifier,
+        BagOfEmbeddings,
+        TextCNN,
+        TextTransformer,
+        LSTMTranslator,
+        TransformerTranslator,
+        CharacterModel,
+        GPT,
+    )
 }
 
 __all__ = [
     "CNN",
+    "GPT",
     "MLP",
     "MODELS",
     "VGG",
+    "Attention",
+    "BagOfEmbeddings",
+    "CharacterModel",
     "Inception",
+    "LSTMForecaster",
+    "LSTMTranslator",
     "Layer",
     "Linear",
+    "LinearForecaster",
     "NotesCNN",
     "Polynomial",
+    "RecurrentClassifier",
+    "RecurrentTagger",
     "ResNet",
     "SpeedNet",
     "SumOf",
+    "TextCNN",
+    "TextTransformer",
+    "TransformerTranslator",
+    "apply",
     "build",
     "describe",
     "summary",
 ]
+
+
+def apply(model: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> Any:
+    """The model's outputs for its inputs: one tensor, or several that it is called with."""
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
 def describe(model: nn.Module) -> dict[str, Any] | None:

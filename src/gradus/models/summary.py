@@ -21,17 +21,20 @@ class Layer:
     parameters: int
 
 
-def summary(model: nn.Module, inputs: Tensor, max_rows: int = MAX_ROWS) -> list[Layer]:
+def summary(model: nn.Module, inputs: Tensor | tuple[Tensor, ...], max_rows: int = MAX_ROWS) -> list[Layer]:
     """The parts of a model in the order in which they run, taken apart as far as ``max_rows`` allow.
 
     Parts that neither hold parameters nor change the shape, as an activation, are left out.
 
     Args:
-        inputs: a batch that the model reads, (batch, …); one forward pass is run, without gradients.
+        inputs: a batch that the model reads, (batch, …), or a tuple of such that it is called with; one forward pass
+            is run, without gradients.
     """
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, tuple) and output:  # as a recurrent layer's outputs and last memory
+            output = output[0]
         if isinstance(output, Tensor):
             shapes.setdefault(module, tuple(output.shape[1:]))
 
@@ -39,12 +42,16 @@ def summary(model: nn.Module, inputs: Tensor, max_rows: int = MAX_ROWS) -> list[
     training = model.training
     try:
         with torch.no_grad():
-            model.eval()(inputs[:1])
+            model.eval()(*(t[:1] for t in (inputs if isinstance(inputs, tuple) else (inputs,))))
     finally:
         model.train(training)
         for handle in handles:
             handle.remove()
     order = {module: place for place, module in enumerate(shapes)}
+    for module in model.modules():
+        ran = [child for child in module.children() if child in order]
+        if ran and isinstance(module, nn.ModuleList):  # a mere list is not called itself
+            shapes[module], order[module] = shapes[ran[-1]], order[ran[-1]]
     parts = [("", model)]
     rows = _rows(parts, shapes, order)
     while True:
@@ -72,8 +79,11 @@ def _rows(
     """The parts that ran, in order, without those that do nothing to be seen."""
     ran = sorted((p for p in parts if p[1] in shapes), key=lambda p: order[p[1]])
     rows: list[Layer] = []
+    seen: set[nn.Parameter] = set()
     for name, module in ran:
-        parameters = sum(p.numel() for p in module.parameters())
+        own = set(module.parameters()) - seen  # weights that two parts share are the first one's
+        seen |= own
+        parameters = sum(p.numel() for p in own)
         if parameters or not rows or rows[-1].shape != shapes[module]:
             rows.append(Layer(name or "model", type(module).__name__, shapes[module], parameters))
     return rows

@@ -17,10 +17,10 @@ from gradus.recipes.rung import Rung, rung
 if TYPE_CHECKING:
     from gradus.training import Run
 
-__all__ = ["Rung", "call", "find", "ladder", "names", "reopen", "rung"]
+__all__ = ["Rung", "call", "find", "ladder", "reopen", "rung", "rungs"]
 
 
-def names() -> list[str]:
+def rungs() -> list[str]:
     """The recipes by name, read off the directory without importing any."""
     return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name != "rung")
 
@@ -31,8 +31,8 @@ def find(name: str) -> Rung:
     Raises:
         UserError: naming the nearest where there is none.
     """
-    if name not in names():
-        raise UserError(f"no recipe '{name}'.{nearest(name, names())}")
+    if name not in rungs():
+        raise UserError(f"no recipe '{name}'.{nearest(name, rungs())}")
     module = importlib.import_module(f"gradus.recipes.{name.replace('-', '_')}")
     found: Rung = next(v for v in vars(module).values() if isinstance(v, Rung))
     return found
@@ -40,7 +40,7 @@ def find(name: str) -> Rung:
 
 def ladder() -> list[Rung]:
     """All rungs from the bottom up."""
-    return sorted((find(name) for name in names()), key=lambda r: r.number)
+    return sorted((find(name) for name in rungs()), key=lambda r: r.number)
 
 
 def call(name: str, arguments: Mapping[str, Any], typed: frozenset[str] = frozenset()) -> Run:

@@ -52,7 +52,7 @@ def cifar(
 
     # 2 model: its first layer is computed from 5,000 training pictures
     model = gd.models.SpeedNet(pictures.input_shape, pictures.num_outputs, width=width or (64 if fast else 16))
-    model.whiten(pictures.batch(torch.from_numpy(pictures.splits["train"][:5000])).inputs)
+    model.whiten(pictures.batch(torch.from_numpy(pictures.splits["train"][:5000])).all_inputs[0])
 
     # 3 objective
     task = gd.tasks.for_target(pictures)

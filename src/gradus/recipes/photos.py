@@ -87,7 +87,7 @@ def photos(
     network: Any
     if model == "speed":  # its first layer is computed from training pictures
         network = gd.models.SpeedNet(shape, classes, width=width, flips=flip)
-        network.whiten(pictures.batch(torch.from_numpy(pictures.splits["train"][:2000])).inputs)
+        network.whiten(pictures.batch(torch.from_numpy(pictures.splits["train"][:2000])).all_inputs[0])
     elif model == "residual":
         network = gd.models.ResNet(shape, classes, width=width, blocks=(1, 1, 1, 1), stem=stem, flips=flip)
     elif model == "inception":

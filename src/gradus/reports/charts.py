@@ -141,7 +141,7 @@ def confusion(counts: Tensor, labels: Sequence[str], words: Words) -> Chart:
 
     ticks = {"tickvals": list(range(size)), "ticktext": names, "showgrid": False, "automargin": False, "ticks": ""}
     side = max(200, min(520, (42 if size <= 12 else 24) * size))  # of the matrix, in pixels
-    longest = max(sum(13 if ord(letter) > 0x2E80 else 7 for letter in name) for name in names)
+    longest = _widest(names)
     upright = longest > 0.8 * side / size
     below = 46 + (longest if upright else 12)
     layout = {
@@ -194,6 +194,63 @@ def residual_histogram(true: Tensor, predicted: Tensor, words: Words) -> Chart:
     return {"data": data, "layout": layout, "height": 340}
 
 
+def lengths(found: Chart, words: Words) -> Chart:
+    """How many texts of each split have how many tokens, one split upon the other."""
+    width = found["width"]
+    begins = found["begins"]
+    spans = [f"{b:,}" if width == 1 else f"{b:,}–{b + width - 1:,}" for b in begins]
+    if found["clipped"]:
+        spans[-1] = f"≥ {begins[-1]:,}"
+    colors = {"train": "--train", "valid": "--valid", "test": "--s3"}
+    data = [
+        {"type": "bar", "x": [b + (width - 1) / 2 for b in begins], "y": counts, "name": words(split), "width": width,
+         "marker": {"color": colors[split], "line": {"color": "--paper", "width": 1}}, "customdata": spans,
+         "hovertemplate": f"%{{customdata}} {words('tokens')}<br>{words(split)} %{{y:,}}<extra></extra>"}
+        for split, counts in found["counts"].items()
+    ]  # fmt: skip
+    layout = {
+        "barmode": "stack",
+        "bargap": 0,
+        "xaxis": {"title": {"text": words("tokens")}},
+        "yaxis": {"title": {"text": words("rows")}},
+        "showlegend": len(data) > 1,
+        "legend": {"traceorder": "normal", "orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    }
+    return {"data": data, "layout": layout, "height": 260}
+
+
+def attention(answer: Chart) -> Chart:
+    """How much the model looked at each token of the source (across) as it wrote each token (down).
+
+    Args:
+        answer: "attention" (written tokens, source tokens), "tokens" and "source_tokens".
+    """
+    weights, written, source = answer["attention"], answer["tokens"], answer["source_tokens"]
+    names = [[plain(shown(token), 14) for token in side] for side in (source, written)]
+    hints = [[f"{s} → {t}<br><b>{w:.3f}</b>" for s, w in zip(names[0], line, strict=True)]
+             for t, line in zip(names[1], weights, strict=True)]  # fmt: skip
+    data = {
+        "type": "heatmap", "z": weights, "zmin": 0, "zmax": max(max(line) for line in weights), "showscale": False,
+        "colorscale": [[0, "--cell"], [1, "--train"]], "customdata": hints,
+        "hovertemplate": "%{customdata}<extra></extra>", "xgap": 1, "ygap": 1,
+    }  # fmt: skip
+    ticks = {"showgrid": False, "automargin": False, "ticks": ""}
+    above = 14 + _widest(names[0])
+    layout = {
+        "margin": {"l": 14 + _widest(names[1]), "t": above, "b": 8},
+        "xaxis": {
+            **ticks, "side": "top", "tickangle": -90, "tickvals": list(range(len(source))), "ticktext": names[0],
+        },
+        "yaxis": {**ticks, "autorange": "reversed", "tickvals": list(range(len(written))), "ticktext": names[1]},
+    }  # fmt: skip
+    return {"data": [data], "layout": layout, "height": max(180, 22 * len(written) + above + 8)}
+
+
+def shown(token: str) -> str:
+    """A token as it can be seen: a blank and a line's end by a sign."""
+    return token.strip() or ("⏎" if "\n" in token else "␣")
+
+
 def first_not_finite(lines: Sequence[Line], key: str) -> int | None:
     """The step of the first line whose number is none."""
     return next((line["step"] for line in lines if key in line and number(line[key]) is None), None)
@@ -202,6 +259,11 @@ def first_not_finite(lines: Sequence[Line], key: str) -> int | None:
 def number(value: Any) -> float | None:
     """A number as JSON has it; None for the words "nan", "inf" and "-inf" and for what isn't there."""
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _widest(names: Sequence[str]) -> int:
+    """About how many pixels the widest of some labels takes."""
+    return max(sum(13 if ord(letter) > 0x2E80 else 7 for letter in html.unescape(name)) for name in names)
 
 
 def _finite_pairs(true: Tensor, predicted: Tensor) -> tuple[list[float], list[float]]:

@@ -118,6 +118,22 @@ def values(row: Mapping[str, Any], missing: str, more: str, most: int = 12) -> s
     return f'<div class="values">{told(pairs[:most])}{folded}</div>'
 
 
+def passage(texts: Mapping[str, str], more: str, most: int = 360) -> str:
+    """Texts as paragraphs, each under its name where there are several; what is beyond ``most`` letters is folded."""
+    out = ""
+    for name, whole in texts.items():
+        head = f"<i>{text(name)}</i> " if len(texts) > 1 else ""
+        shown = f'<span dir="auto">{text(cut(whole, most))}</span>'
+        rest = f'<details><summary>{text(more)}</summary><span dir="auto">{text(whole)}</span></details>'
+        rest = rest if len(whole) > most else ""
+        out += f'<p class="passage">{head}{shown}</p>{rest}'
+    return f"<div>{out}</div>"
+
+
+def cut(whole: str, most: int) -> str:
+    """A text of so many letters at most."""
+    return whole if len(whole) <= most else whole[: most - 1] + "…"
+
+
 def _short(value: Any, most: int = 120) -> str:
-    told = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return told if len(told) <= most else told[: most - 1] + "…"
+    return cut(f"{value:.6g}" if isinstance(value, float) else str(value), most)

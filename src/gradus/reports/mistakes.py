@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gradus.reports import charts
-from gradus.reports.html import Section, figure, picture, place, table, text, values
+from gradus.reports import charts, texts
+from gradus.reports.html import Section, figure, passage, picture, place, table, text, values
 from gradus.reports.record import Record
 from gradus.reports.words import Words
 
@@ -51,7 +51,8 @@ def samples(record: Record, words: Words) -> Section | None:
     pictures = record.arrays.get("samples")
     if pictures is None:
         body = _entries(record, found[:MAX_SAMPLE_ROWS], "samples", words)
-        return Section("samples", words("samples"), body, words("samples_rows"))
+        note = words("samples_tokens" if "texts" in found[0] else "samples_rows")
+        return Section("samples", words("samples"), body, note)
     cells = "".join(
         f"<figure>{picture(pixels, entry['true'])}<figcaption>{text(entry['true'])}</figcaption></figure>"
         for entry, pixels in zip(found, pictures, strict=True)
@@ -72,6 +73,7 @@ def _confusion(record: Record, words: Words) -> Section:
     chart = charts.confusion(counts, labels, words)
     drawn = place("confusion", chart, label=words("confusion"))
     body += f'<div class="beside">{drawn}{_by_class(counts, labels, words)}</div>'
+    body += texts.confusions(record, words)
     return Section("confusion", words("confusion"), body, note, {"confusion": chart})
 
 
@@ -116,7 +118,7 @@ def _entries(record: Record, entries: list[dict[str, Any]], name: str, words: Wo
             drawn = picture(pictures[everyone.index(entry)], f"{entry['true']}")
             out.append(f"<figure>{drawn}<figcaption>{told}{row}</figcaption></figure>")
         else:
-            shown = values(entry.get("values", {}), words("missing"), words("more_values"))
+            shown = _content(entry, words)
             out.append(f'<li><div class="answer">{told}{row}</div>{shown}</li>')
     if pictures is not None:
         return f'<div class="grid">{"".join(out)}</div>'
@@ -126,8 +128,17 @@ def _entries(record: Record, entries: list[dict[str, Any]], name: str, words: Wo
     return f'<ol class="rows">{"".join(out[:MAX_ROWS])}</ol>{folded}'
 
 
+def _content(entry: dict[str, Any], words: Words) -> str:
+    """What a row holds: its texts and the tokens that were seen of them, or its values."""
+    if "texts" in entry:
+        return f"<div>{passage(entry['texts'], words('more_text'))}{texts.seen(entry, words)}</div>"
+    return values(entry.get("values", {}), words("missing"), words("more_values"))
+
+
 def _answer(entry: dict[str, Any]) -> str:
     """What a row is and what was said of it."""
+    if "true" not in entry:
+        return ""
     if "predicted" not in entry:
         return f"<b>{text(entry['true'])}</b>"
     if "probabilities" not in entry:

@@ -95,13 +95,13 @@ def verdict(record: Record, words: Words) -> Section | None:
     return Section("verdict", words("verdict"), body or f'<p class="quiet">{text(words("no_findings"))}</p>')
 
 
-def standard_error(value: float | None, rows: int, higher: bool) -> float:
-    """How far a share, or a root mean square, of so many rows moves by chance; 0 where it isn't defined."""
+def standard_error(metric: str, value: float | None, rows: int) -> float:
+    """How far an accuracy, or a root mean square, of so many rows moves by chance; 0 where it isn't known."""
     if value is None or rows < 1:
         return 0.0
-    if higher:
-        return math.sqrt(value * (1 - value) / rows) if 0 <= value <= 1 else 0.0
-    return value / math.sqrt(2 * rows)
+    if metric == "accuracy":
+        return math.sqrt(value * (1 - value) / rows)
+    return value / math.sqrt(2 * rows) if metric == "rmse" else 0.0
 
 
 def _progress(record: Record, words: Words) -> str:
@@ -133,7 +133,7 @@ def _dots(
     if not known:
         return ""
     higher = TASKS[task].higher_is_better
-    error = standard_error(found[0][1], rows, higher)
+    error = standard_error(primary, found[0][1], rows)
     least, most = min(known) - error, max(known) + error
     room = 0.06 * (most - least) or abs(most) or 1.0
     least, most = least - room, most + room

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gradus.errors import UserError
-from gradus.reports import mistakes, overview, sections
+from gradus.reports import mistakes, overview, sections, texts
 from gradus.reports.html import Section, text
 from gradus.reports.record import Record, read_record
 from gradus.reports.words import Words
@@ -38,8 +38,15 @@ def sections_of(record: Record, words: Words) -> list[Section]:
         overview.verdict(record, words),
         sections.curves(record, words),
         *sections.figures(record, words),
+        texts.learnt(record, words),
+        texts.answers(record, words),
+        texts.attention(record, words),
+        texts.written(record, words),
+        texts.surprises(record, words),
+        texts.tagged(record, words),
         mistakes.errors(record, words),
         mistakes.worst(record, words),
+        texts.data(record, words),
         mistakes.samples(record, words),
         sections.steps(record, words),
         sections.layers(record, words),

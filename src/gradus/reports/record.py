@@ -27,6 +27,7 @@ class Record:
     evidence: dict[str, Any] | None = None
     arrays: Tensors = field(default_factory=dict)
     figures: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[Line] = field(default_factory=list)  # the lines of samples.jsonl: what was written at each check
     live: bool = False  # whether it is being trained while it is looked at
 
     @property
@@ -95,9 +96,20 @@ def read_record(directory: RunDirectory, metrics: MetricsFile | None = None, *, 
     if record.summary is not None and directory.evidence.is_dir():
         tensors, values = read_directory(directory.evidence)
         record.evidence, record.arrays = values["evidence"], tensors["arrays"]
+    record.samples = _samples(directory.samples)
     for file in sorted(directory.figures.glob("*.json")):
         try:
             record.figures.append({"name": file.stem, **json.loads(file.read_text(encoding="utf-8"))})
         except (OSError, ValueError) as error:
             raise UserError(f"{file}: damaged: {error}.") from None
     return record
+
+
+def _samples(path: Path) -> list[Line]:
+    """The lines of samples.jsonl, but one that isn't whole yet."""
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    except ValueError as error:
+        raise UserError(f"{path}: damaged: {error}.") from None

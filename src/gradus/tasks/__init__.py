@@ -1,27 +1,29 @@
 """Step 3, objective: loss, metrics, decoding and baselines of what a target means."""
 
 from gradus.tasks.baselines import baselines
-from gradus.tasks.task import (
-    TASKS,
-    Binary,
-    MultiClass,
-    Prediction,
-    Regression,
-    Task,
-    balanced_weights,
-    for_target,
-    from_json,
-)
+from gradus.tasks.choose import TASKS, balanced_weights, for_target, from_json
+from gradus.tasks.decoding import Decoding
+from gradus.tasks.forecast import Forecast, forecast_baselines
+from gradus.tasks.task import Binary, MultiClass, Prediction, Regression, Task
+from gradus.tasks.tokens import NextToken, SequenceToSequence, Tagging
 
 __all__ = [
     "TASKS",
     "Binary",
+    "Decoding",
+    "Forecast",
     "MultiClass",
+    "NextToken",
     "Prediction",
     "Regression",
+    "SequenceToSequence",
+    "Tagging",
     "Task",
     "balanced_weights",
     "baselines",
     "for_target",
+    "forecast_baselines",
     "from_json",
 ]
+
+TASKS[Forecast.name] = Forecast

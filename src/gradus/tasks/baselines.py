@@ -1,4 +1,4 @@
-"""What a result is held against: a constant answer, and a linear model of scikit-learn on the same split."""
+"""What a result is held against: a constant answer, and a simple model of the kind on the same split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 import torch
 
 from gradus.data.dataset import Dataset, MemoryDataset
+from gradus.data.sequences import TextClasses, TextLines, TextPairs
+from gradus.tasks import text_baselines
 from gradus.tasks.task import Regression, Task
+from gradus.tasks.tokens import TokenTask
 
 MAX_ROWS = 5_000  # a linear model learns little more from more rows, and takes long over pictures
 Scores = dict[str, dict[str, float]]
@@ -20,7 +23,15 @@ def baselines(task: Task, data: Dataset, split: str = "test", *, reference: bool
     Args:
         reference: False leaves the linear model out.
     """
-    if not isinstance(data, MemoryDataset) or len(data.splits[split]) == 0:
+    if len(data.splits[split]) == 0:
+        return {}
+    if isinstance(data, TextClasses):
+        return text_baselines.text_classes(task, data, split)
+    if isinstance(data, TextLines) and isinstance(task, TokenTask):
+        return text_baselines.next_token(task, data, split)
+    if isinstance(data, TextPairs):
+        return text_baselines.nearest_answer(data, split)
+    if not isinstance(data, MemoryDataset):
         return {}
     targets = data.targets.cpu()
     train, rows = (torch.from_numpy(data.splits[s]) for s in ("train", split))

@@ -7,17 +7,19 @@ global batch, so that one micro-batch or four, one process or many, give the sam
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradus.data.dataset import Dataset
-from gradus.errors import UserError
+from gradus.data.encoder import Encoder
+from gradus.errors import UserError, nearest
 from gradus.tasks import metrics
+from gradus.tasks.decoding import Decoding
 
 Prediction = dict[str, Any]
 
@@ -29,6 +31,8 @@ class Task(ABC):
     primary: ClassVar[str]
     """The metric that a result is judged by."""
     higher_is_better: ClassVar[bool]
+    writes: ClassVar[bool] = False
+    """Whether an answer is written by the model, token by token, rather than read off its outputs."""
 
     @property
     @abstractmethod
@@ -43,6 +47,15 @@ class Task(ABC):
         """How many targets the loss is a sum over."""
         return len(targets)
 
+    def keep(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """What of a batch's outputs and targets is kept until a whole split is measured, (batch, …) each: all of it."""
+        return outputs, targets
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """The loss per target and the metrics of what was kept of a whole split."""
+        loss = float(self.loss_sum(outputs, targets).double()) / self.num_targets(targets)
+        return {"loss": loss, **self.metrics(outputs, targets)}
+
     @abstractmethod
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """The metrics of a whole split, beside its loss."""
@@ -50,6 +63,31 @@ class Task(ABC):
     @abstractmethod
     def decode(self, outputs: Tensor) -> list[Prediction]:
         """What each row of outputs means, as plain values that go to JSON."""
+
+    def decoding(self, **options: Any) -> Decoding:
+        """How the model writes: the fields of ``Decoding`` that are given, over the task's own defaults.
+
+        Raises:
+            UserError: for an unknown field, naming the nearest.
+        """
+        known = [field.name for field in fields(Decoding)]
+        for key in options:
+            if key not in known:
+                raise UserError(f"no setting '{key}' of decoding.{nearest(key, known)}")
+        return replace(self.usual, **options)
+
+    @property
+    def usual(self) -> Decoding:
+        """How the model writes where nothing is asked for."""
+        return Decoding()
+
+    def write(self, model: nn.Module, inputs: Tensor, encoder: Encoder, decoding: Decoding) -> list[Prediction]:
+        """What the model writes to encoded inputs, (rows, …); only where ``writes``."""
+        raise NotImplementedError
+
+    def written(self, model: nn.Module, data: Dataset, rows: np.ndarray) -> dict[str, float]:
+        """Metrics of what the model writes to some rows of a dataset; none where it doesn't write."""
+        return {}
 
     @abstractmethod
     def constant(self, targets: Tensor) -> tuple[str, Tensor]:
@@ -251,42 +289,3 @@ class MultiClass(Task):
     def constant(self, targets: Tensor) -> tuple[str, Tensor]:
         counts = torch.bincount(targets, minlength=len(self.labels)).double()
         return "most frequent class", (counts / counts.sum()).clamp(min=1e-6).log().float()
-
-
-TASKS: dict[str, type[Any]] = {task.name: task for task in (Regression, Binary, MultiClass)}
-
-
-def for_target(data: Dataset, *, balance: bool = False, **options: Any) -> Task:
-    """The task that a dataset's target asks for: a number, two classes, or more.
-
-    Args:
-        balance: weigh the classes so that each counts the same in the loss, however rare it is.
-        options: of the task, as ``unsure=(0.4, 0.6)``.
-    """
-    target = data.target
-    if not target.labels:
-        if balance:
-            raise UserError(f"'{target.name}' is a number; only classes can be balanced.")
-        return Regression(mean=target.mean, std=target.std, **options)
-    if balance:
-        options["weights"] = balanced_weights(data)
-    if len(target.labels) == 2:
-        return Binary(labels=target.labels, **options)
-    return MultiClass(labels=target.labels, **options)
-
-
-def balanced_weights(data: Dataset) -> tuple[float, ...]:
-    """A weight for each class, the inverse of its share of the training rows, so that the rows' mean weight is 1."""
-    device = getattr(data, "targets", torch.empty(0)).device
-    rows = torch.from_numpy(data.splits["train"]).to(device)
-    classes = data.batch(rows).targets.long().cpu().numpy()
-    counts = np.bincount(classes, minlength=len(data.labels))
-    present = counts > 0
-    return tuple((np.where(present, len(classes) / np.maximum(counts, 1), 0.0) / present.sum()).tolist())
-
-
-def from_json(spec: dict[str, Any]) -> Task:
-    kind = TASKS[spec["name"]]
-    known = {f.name for f in fields(kind)}
-    task: Task = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k in known})
-    return task

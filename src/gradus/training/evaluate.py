@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from gradus.data import Dataset
+from gradus.models import apply
 from gradus.tasks import Task
 from gradus.training.step import autocast
 
+ROWS = 512  # that the model reads at once
+MAX_OUTPUTS = 1 << 26  # numbers that it may answer with at once
 MAX_TRAIN_ROWS = 10_000  # of the training split, which is measured only to be held against the others
 
 
@@ -17,28 +20,29 @@ def evaluate(
     model: nn.Module, data: Dataset, rows: np.ndarray, task: Task, *, device: torch.device, precision: str = "fp32"
 ) -> dict[str, float]:
     """Loss (per target) and metrics of some rows of a dataset, (rows,), by a model in evaluation mode."""
-    outputs, targets = outputs_of(model, data, rows, device=device, precision=precision)
-    return scores(task, outputs, targets)
-
-
-def scores(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-    """The loss per target and the metrics of outputs against targets, (rows, …) each."""
-    loss = float(task.loss_sum(outputs, targets).double()) / task.num_targets(targets)
-    return {"loss": loss, **task.metrics(outputs, targets)}
+    return task.scores(*outputs_of(model, data, rows, task, device=device, precision=precision))
 
 
 @torch.inference_mode()
 def outputs_of(
-    model: nn.Module, data: Dataset, rows: np.ndarray, *, device: torch.device, precision: str = "fp32", size: int = 512
+    model: nn.Module, data: Dataset, rows: np.ndarray, task: Task, *, device: torch.device, precision: str = "fp32"
 ) -> tuple[Tensor, Tensor]:
-    """The model's outputs in float32 and the targets of some rows, (rows, …) each, on the device."""
+    """What the task keeps of the model's outputs in float32 and of the targets of some rows, (rows, …) each."""
     outputs, targets = [], []
-    parts = torch.split(torch.from_numpy(rows).to(data.place), size)
+    by_length, size = np.arange(len(rows)), ROWS
+    if data.lengths is not None:  # batches of like length; of long ones fewer rows, whose outputs are many
+        lengths = data.lengths[rows].reshape(len(rows), -1)
+        by_length = np.lexsort(lengths.T[::-1])
+        size = max(1, min(ROWS, MAX_OUTPUTS // max(1, int(lengths.max(initial=1)) * task.num_outputs)))
+    parts = torch.split(torch.from_numpy(rows[by_length]).to(data.place), size)
     for batch in data.stream([(indices, None) for indices in parts]):
         with autocast(device, precision):
-            outputs.append(model(batch.inputs).float())
-        targets.append(batch.targets)
-    return torch.cat(outputs), torch.cat(targets)
+            given = apply(model, batch.inputs)
+        kept = task.keep(given.float(), batch.targets)
+        outputs.append(kept[0])
+        targets.append(kept[1])
+    back = torch.from_numpy(np.argsort(by_length, kind="stable")).to(targets[0].device)
+    return torch.cat(outputs)[back], torch.cat(targets)[back]
 
 
 def some_rows(rows: np.ndarray, most: int = MAX_TRAIN_ROWS) -> np.ndarray:

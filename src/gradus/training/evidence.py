@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gradus import models
 from gradus.data import Batch, Dataset, Draw, Encoder, MemoryDataset
 from gradus.data.columns import Number, Picture
+from gradus.data.sequences import TextClasses, TextDataset
 from gradus.tasks import Binary, MultiClass, Regression, Task
 from gradus.training.checkpoint import write_directory
 from gradus.training.evaluate import some_rows
-from gradus.training.predictor import encoder_of
 from gradus.training.prepare import Prepared
 from gradus.training.rundir import finite
 from gradus.training.state import Tensors
+from gradus.training.text_evidence import confusions, describe, text_evidence
 
 MISTAKES, SAMPLES, PAIRS = 24, 16, 2_000
 PICTURE_SIDE = 128  # pixels; a larger picture is averaged down
@@ -58,6 +58,10 @@ def write_evidence(path: Path, prepared: Prepared, measured: Measured) -> None:
         found, worst = _classes(task, outputs, targets)
         tensors["confusion"] = found.pop("confusion")
         value |= {"kind": "classes", "labels": list(task.labels), **found}
+        if isinstance(data, TextClasses):
+            value["confusions"] = confusions(task.labels, *_said(task, outputs), targets.long(), measured.rows)
+            for entry in value["confusions"]:
+                describe(data, entry)
     elif isinstance(task, Regression):
         found, worst = _numbers(task, outputs, targets)
         tensors |= {"true": found.pop("true"), "predicted": found.pop("predicted")}
@@ -68,26 +72,21 @@ def write_evidence(path: Path, prepared: Prepared, measured: Measured) -> None:
         mistake["row"] = int(measured.rows[place])
     ids = torch.from_numpy(measured.rows)[worst].to(data.place)
     _describe_rows(data, data.batch(ids) if len(ids) else None, value.get("mistakes", []), tensors, "mistakes")
+    value |= text_evidence(prepared, measured.rows, outputs, targets)
     ids = prepared.order.indices(0)[:SAMPLES]
     batch = data.batch(ids, Draw(prepared.order.seed, 0))
     value["samples"] = [{"row": int(i), "true": _told(task, t)} for i, t in zip(ids, batch.targets, strict=True)]
     _describe_rows(data, batch, value["samples"], tensors, "samples")
     value["layers"] = [
         {"name": row.name, "kind": row.kind, "shape": list(row.shape), "parameters": row.parameters}
-        for row in models.summary(prepared.state.model, batch.inputs[:2])
+        for row in prepared.layers
     ]
     write_directory(path, {"arrays": tensors}, {"evidence": finite(value)})
 
 
 def _classes(task: Binary | MultiClass, outputs: Tensor, targets: Tensor) -> tuple[dict[str, Any], Tensor]:
     """Confusion counts (true, predicted), int64, and the rows of the highest loss."""
-    if task.num_outputs == 1:
-        second = torch.sigmoid(outputs.double().reshape(-1))
-        probabilities = torch.stack([1 - second, second], dim=1)
-        predicted = (second >= task.threshold).long() if isinstance(task, Binary) else second.round().long()
-    else:
-        probabilities = torch.softmax(outputs.double(), dim=1)
-        predicted = probabilities.argmax(dim=1)
+    probabilities, predicted = _said(task, outputs)
     classes, size = targets.long(), len(task.labels)
     known = torch.isfinite(probabilities).all(dim=1)
     confusion = torch.bincount((classes * size + predicted)[known], minlength=size * size).view(size, size)
@@ -106,6 +105,16 @@ def _classes(task: Binary | MultiClass, outputs: Tensor, targets: Tensor) -> tup
             }
         )
     return {"confusion": confusion, "undefined": int((~known).sum()), "mistakes": mistakes}, worst
+
+
+def _said(task: Binary | MultiClass, outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The probability of each class, float64 (rows, classes), and the class that is said, int64 (rows,)."""
+    if isinstance(task, MultiClass) and task.num_outputs > 1:
+        probabilities = torch.softmax(outputs.double(), dim=1)
+        return probabilities, probabilities.argmax(dim=1)
+    second = torch.sigmoid(outputs.double().reshape(-1))
+    said = second >= task.threshold if isinstance(task, Binary) else second.round()
+    return torch.stack([1 - second, second], dim=1), said.long()
 
 
 def _numbers(task: Regression, outputs: Tensor, targets: Tensor) -> tuple[dict[str, Any], Tensor]:
@@ -140,7 +149,14 @@ def _describe_rows(
     """Add what a person recognises the rows of a batch by: pictures to the tensors, or values to the entries."""
     if batch is None:
         return
-    encoder = encoder_of(data)
+    if isinstance(data, TextDataset):
+        for entry in entries:
+            describe(data, entry, tokens=name == "samples")
+            if not data.labels:  # what is to be said is among the texts
+                del entry["true"]
+        return
+    assert isinstance(batch.inputs, Tensor)
+    encoder = data.encoder
     column = encoder.columns[0] if encoder is not None else None
     if isinstance(column, Picture):
         tensors[name] = torch.from_numpy(column.raw(_small(batch.inputs).numpy()))

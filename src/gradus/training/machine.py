@@ -26,6 +26,7 @@ from gradus.data import Batch
 from gradus.data.cache import cache_directory
 from gradus.data.workers import cores
 from gradus.errors import UserError
+from gradus.models import apply
 from gradus.tasks import Task
 from gradus.training.step import autocast
 
@@ -97,11 +98,12 @@ def choose_layout(asked: str, model: nn.Module, task: Task, batch: Batch) -> Cho
     """Contiguous or channels-last memory for pictures: the faster one here, unless one was asked for."""
     if asked != "auto":
         return Choice(asked, "asked for")
-    if batch.inputs.ndim != 4 or not any(isinstance(m, nn.Conv2d) for m in model.modules()):
+    pictures = batch.inputs
+    if isinstance(pictures, tuple) or pictures.ndim != 4 or not any(isinstance(m, nn.Conv2d) for m in model.modules()):
         return Choice("contiguous", "no convolutions over pictures")
 
     def measure() -> float | None:
-        last = Batch(batch.inputs.to(memory_format=torch.channels_last), batch.targets, batch.indices)
+        last = Batch(pictures.to(memory_format=torch.channels_last), batch.targets, batch.indices)
         plain, channels_last = fastest(
             rehearsal(model, task, batch), rehearsal(model, task, last, memory_format=torch.channels_last)
         )
@@ -121,7 +123,7 @@ def choose_precision(asked: str, model: nn.Module, task: Task, batch: Batch) -> 
         return Choice("fp32", "the model is small")
 
     def measure() -> float | None:
-        device = batch.inputs.device
+        device = batch.targets.device
         if matmul_ratio(device) < 1.2:  # also keeps the rehearsal below from taking minutes
             return 0.0
         full, half = fastest(rehearsal(model, task, batch), rehearsal(model, task, batch, precision="bf16"))
@@ -155,8 +157,8 @@ def rehearsal(
     twin = copy.deepcopy(model).to(memory_format=memory_format).train()  # type: ignore[call-overload]
 
     def once() -> None:
-        with autocast(batch.inputs.device, precision):
-            loss = task.loss_sum(twin(batch.inputs), batch.targets)
+        with autocast(batch.targets.device, precision):
+            loss = task.loss_sum(apply(twin, batch.inputs), batch.targets)
         loss.backward()
 
     return once
@@ -183,9 +185,9 @@ def _synchronise() -> None:
 
 def _remembered(what: str, model: nn.Module, batch: Batch, measure: Callable[[], float | None]) -> float | None:
     """The answer of an earlier timing of the same thing on the same machine, else a fresh one, kept for next time."""
-    device = batch.inputs.device
+    device = batch.targets.device
     parts = [(type(m).__name__, [tuple(p.shape) for p in m.parameters(recurse=False)]) for m in model.modules()]
-    told = repr((what, name_of(device), platform.node(), versions(), parts, tuple(batch.inputs.shape)))
+    told = repr((what, name_of(device), platform.node(), versions(), parts, [tuple(t.shape) for t in batch.all_inputs]))
     key = hashlib.sha256(told.encode()).hexdigest()[:32]
     file = cache_directory() / "timings" / f"{key}.json"
     try:

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from gradus import models, tasks
-from gradus.data import Dataset, Encoder, MemoryDataset
+from gradus.data import Encoder
 from gradus.data.columns import Raw
 from gradus.errors import UserError
 from gradus.tasks import Prediction, Task
 from gradus.training.checkpoint import read_directory, write_directory
-from gradus.training.evaluate import scores
 from gradus.training.step import autocast
 
 
@@ -38,18 +37,30 @@ class Predictor:
         parameter = next(self.model.parameters(), None)
         return parameter.device if parameter is not None else torch.device("cpu")
 
-    def predict(self, rows: Sequence[Any] | np.ndarray) -> list[Prediction]:
-        """What the model says of raw rows: dicts by column name for a table, arrays for pictures and arrays."""
+    def predict(self, rows: Sequence[Any] | np.ndarray, **decoding: Any) -> list[Prediction]:
+        """What the model says of raw rows: dicts by column name for a table, arrays for pictures and arrays, texts.
+
+        Args:
+            decoding: fields of ``gd.tasks.Decoding``, for a model that writes: ``beam=5``, ``temperature=0.8``, …
+        """
+        if decoding and not self.task.writes:
+            raise UserError(f"{', '.join(decoding)}: for a model that writes, and this one is for {self.task.name}.")
         if self.encoder is None:
             if len(rows) == 0:
                 raise UserError("nothing to predict: give at least one row.")
             return self.decode(torch.stack([torch.as_tensor(row) for row in rows]))
-        return self.predict_raw(self.encoder.raw_rows(rows))
+        return self.predict_raw(self.encoder.raw_rows(rows), **decoding)
 
-    def predict_raw(self, raw: Raw) -> list[Prediction]:
+    def predict_raw(self, raw: Raw, **decoding: Any) -> list[Prediction]:
         """What the model says of raw columns."""
         assert self.encoder is not None
-        return self.decode(torch.from_numpy(self.encoder.encode(raw)))
+        inputs = torch.from_numpy(self.encoder.encode(raw))
+        if not self.task.writes:
+            return self.decode(inputs)
+        self.model.eval()
+        chosen = self.task.decoding(**decoding)
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            return self.task.write(self.model, inputs.to(self.device), self.encoder, chosen)
 
     def decode(self, inputs: Tensor) -> list[Prediction]:
         """What the model says of inputs as it reads them, (rows, …)."""
@@ -57,7 +68,7 @@ class Predictor:
 
     def measure(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Loss and metrics on inputs and targets as the model and the task read them."""
-        return scores(self.task, self.outputs(inputs), targets)
+        return self.task.scores(*self.task.keep(self.outputs(inputs), targets))
 
     @torch.inference_mode()
     def outputs(self, inputs: Tensor, size: int = 512) -> Tensor:
@@ -103,8 +114,3 @@ class Predictor:
             raise UserError(f"{path}: the weights don't fit the model: {str(error).splitlines()[-1].strip()}") from None
         encoder = None if spec["encoder"] is None else Encoder.from_json(spec["encoder"])
         return cls(model, tasks.from_json(spec["task"]), encoder, spec["precision"])
-
-
-def encoder_of(data: Dataset) -> Encoder | None:
-    """The preprocessing that a dataset was read with; None where a person's own dataset did it."""
-    return data.encoder if isinstance(data, MemoryDataset) else None

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from gradus import models, tasks
-from gradus.data import Batch, Dataset, MapDataset, Order, as_dataset
+from gradus.data import Batch, Dataset, Inputs, MapDataset, Order, as_dataset
 from gradus.errors import UserError
 from gradus.tasks import Task
 from gradus.training import machine
@@ -103,7 +104,7 @@ def prepare(
     _check_fit(model, task, first.inputs, first.targets)
     if "layout" not in chosen:
         chosen["layout"] = machine.choose_layout(settings.layout, model, task, first)
-    if chosen["layout"].value == "channels_last" and first.inputs.ndim == 4:
+    if chosen["layout"].value == "channels_last" and first.all_inputs[0].ndim == 4:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         dataset = dataset.to(device, channels_last=True)
         first = dataset.batch(first.indices)
@@ -113,7 +114,11 @@ def prepare(
         raise UserError(
             "patience: there is no validation split to wait for; give the data one (valid=0.1), or leave it out."
         )
-    order = Order(rows, settings.batch_size, seed=settings.seed, device=dataset.place)
+    lengths = None if dataset.lengths is None else dataset.lengths[rows]
+    order = Order(rows, settings.batch_size, seed=settings.seed, device=dataset.place, lengths=lengths)
+    if lengths is not None and np.ptp(lengths) > 0:
+        ours, chance = (100 * order.padding(sorted_by_length=by_length) for by_length in (True, False))
+        chosen["batches"] = machine.Choice("like lengths", f"{ours:.2g} % is padding, unsorted {chance:.2g} %")
     lr_range = None
     if settings.lr == "find" and "lr" not in chosen:
         precision = chosen["precision"].value
@@ -177,16 +182,17 @@ def _budget(settings: Settings, prepared: Prepared, batch: Batch) -> tuple[int, 
     return min(limits)
 
 
-def _check_fit(model: nn.Module, task: Task, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+def _check_fit(model: nn.Module, task: Task, inputs: Inputs, targets: torch.Tensor) -> None:
     """One forward pass without a trace, so that a model that doesn't fit the data is told in one line."""
     model.eval()
     try:
         with torch.no_grad():
-            outputs = model(inputs)
+            outputs = models.apply(model, inputs)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        shape = tuple(inputs.shape)
+        given = inputs if isinstance(inputs, tuple) else (inputs,)
+        shapes = " and ".join(f"{tuple(t.shape)}, {t.dtype}" for t in given)
         raise UserError(
-            f"the model can't read a batch of inputs of shape {shape}, {inputs.dtype}: {str(error).splitlines()[0]}"
+            f"the model can't read a batch of inputs of shape {shapes}: {str(error).splitlines()[0]}"
         ) from error
     if not isinstance(outputs, torch.Tensor):
         raise UserError(f"the model gives a {type(outputs).__name__}; {task.name} needs one tensor of outputs.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from typing import Any
 
 from rich.console import Console
@@ -30,7 +31,14 @@ def use_stderr() -> None:
 
 def tell(label: str, text: str) -> None:
     """One labelled line, as in ``device     cpu (no accelerator found) [--device]``."""
-    console().print(Text.assemble((f"{label:<11}", "bold cyan"), text))
+    console().print(Text.assemble((f"{label:<11}", "bold cyan"), printable(text)))
+
+
+def printable(text: str) -> str:
+    """A text without what would steer a terminal: control characters, but a line's end, as the sign for a lost one."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else "\ufffd" for c in text)
 
 
 class Show(Observer):
@@ -69,7 +77,8 @@ class Show(Observer):
             self._show(state, now)
 
     def checked(self, state: TrainState, metrics: dict[str, float]) -> None:
-        self.checked_text = f"  valid {self.primary} {metrics[self.primary]:.4g}"
+        shown = next(name for name in (self.primary, "perplexity", "loss") if name in metrics)
+        self.checked_text = f"  valid {shown} {metrics[shown]:.4g}"
 
     def end(self, state: TrainState) -> None:
         self.close()

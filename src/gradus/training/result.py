@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from gradus.data import Dataset, MemoryDataset
+from gradus.data import Dataset
+from gradus.data.known_texts import labelled_like, lines_like, pairs_like
 from gradus.data.table import labelled, rows_of
+from gradus.data.tokens import Tokens
 from gradus.errors import UserError
-from gradus.tasks import Prediction
+from gradus.tasks import NextToken, Prediction, SequenceToSequence
 from gradus.training.evaluate import evaluate
 from gradus.training.predictor import Predictor
 from gradus.training.rundir import RunDirectory
@@ -71,9 +73,13 @@ class Run:
         """The trained module."""
         return self.predictor.model
 
-    def predict(self, rows: Sequence[Any] | np.ndarray) -> list[Prediction]:
-        """Raw input in, meaning out: dicts by column name for a table, arrays for pictures."""
-        return self.predictor.predict(rows)
+    def predict(self, rows: Sequence[Any] | np.ndarray, **decoding: Any) -> list[Prediction]:
+        """Raw input in, meaning out: dicts by column name for a table, arrays for pictures, texts.
+
+        Args:
+            decoding: fields of ``gd.tasks.Decoding``, for a model that writes: ``beam=5``, ``temperature=0.8``, …
+        """
+        return self.predictor.predict(rows, **decoding)
 
     def test(self, data: Dataset | None = None) -> dict[str, float]:
         """Loss and metrics on rows that training never saw: the test split of the run's data, or of other data.
@@ -86,23 +92,47 @@ class Run:
         if len(data.splits["test"]) == 0:
             raise UserError(f"{data.name}: has no test split; there are no rows that training never saw.")
         predictor = self.predictor
-        if isinstance(data, MemoryDataset) and predictor.encoder is not None:
+        if predictor.encoder is not None:
             data = data.encoded_by(predictor.encoder)
-        data = data.to(predictor.device)
-        return evaluate(
-            predictor.model.eval(),
-            data,
-            data.splits["test"],
-            predictor.task,
-            device=predictor.device,
-            precision=predictor.precision,
-        )
+        data, rows, model = data.to(predictor.device), data.splits["test"], predictor.model.eval()
+        task, precision = predictor.task, predictor.precision
+        measured = evaluate(model, data, rows, task, device=predictor.device, precision=precision)
+        return {**measured, **task.written(model, data, rows)}
 
     @property
     def reads_tables(self) -> bool:
         """Whether its input is rows of named columns."""
         encoder = self.predictor.encoder
         return encoder is not None and encoder.is_table
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether its input is a text."""
+        encoder = self.predictor.encoder
+        return encoder is not None and isinstance(encoder.columns[0], Tokens)
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The columns that its recipe was told to read the text from; empty where it chose by looking."""
+        asked = self.config["arguments"].get("text", ())
+        return [asked] if isinstance(asked, str) else list(asked)
+
+    def test_texts(self, path: str | Path) -> dict[str, float]:
+        """Loss and metrics on all texts of a file, read with the run's vocabulary and labels.
+
+        Raises:
+            UserError: for a file that can't be read, or a label that the run doesn't know.
+        """
+        encoder, task, path = self.predictor.encoder, self.predictor.task, Path(path)
+        assert encoder is not None
+        arguments = self.config["arguments"]
+        if isinstance(task, SequenceToSequence):
+            return self.test(pairs_like(path, encoder, reverse=bool(arguments.get("reverse"))))
+        if isinstance(task, NextToken):
+            return self.test(lines_like(path, encoder))
+        if not encoder.target.labels:
+            raise UserError(f"{path}: a run for {task.name} can't be measured on a file; open it in Python.")
+        return self.test(labelled_like(path, encoder, self.text_columns, arguments.get("target")))
 
     def table_rows(self, source: Any) -> list[dict[str, Any]]:
         """The rows of a table file or data frame, with the columns that the run reads."""

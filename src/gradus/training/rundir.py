@@ -46,6 +46,10 @@ class RunDirectory:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
     @classmethod
     def create(cls, name: str, out: str | None) -> RunDirectory:
         """A new directory: ``out``, which must be empty or absent, or ``runs/NAME-DATE-TIME``."""
@@ -107,20 +111,23 @@ class RunDirectory:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def cut_metrics(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl that are past a step, or cut short: training will write them again."""
-        if not self.metrics.exists():
-            return
-        kept = 0
-        with self.metrics.open("rb") as file:
-            for line in file:
-                try:
-                    past = not line.endswith(b"\n") or json.loads(line)["step"] > step
-                except ValueError:
-                    past = True
-                if past:
-                    break
-                kept += len(line)
-        os.truncate(self.metrics, kept)
+        """Drop the lines of metrics.jsonl and samples.jsonl that are past a step, or cut short: training will write
+        them again.
+        """
+        for path in (self.metrics, self.samples):
+            if not path.exists():
+                continue
+            kept = 0
+            with path.open("rb") as file:
+                for line in file:
+                    try:
+                        past = not line.endswith(b"\n") or json.loads(line)["step"] > step
+                    except ValueError:
+                        past = True
+                    if past:
+                        break
+                    kept += len(line)
+            os.truncate(path, kept)
 
     def remove_if_new(self) -> None:
         """Take back a directory in which nothing was trained yet."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gradus.data import Batch, mix
+from gradus.models import apply
 from gradus.tasks import Task
 from gradus.training.optim import lr_factor
 from gradus.training.state import TrainState
@@ -75,7 +76,7 @@ def supervised(
         model, optimizer = state.model, state.optimizer
         device = batch.targets.device
         seed_step(state.seed, state.step, device)
-        count = task.num_targets(batch.targets)
+        count = batch.count if batch.count is not None else task.num_targets(batch.targets)
         scale = share.get((count, device))
         if scale is None:
             scale = share[count, device] = torch.tensor(1.0 / count, device=device)
@@ -84,10 +85,10 @@ def supervised(
             total: Tensor | None = None
             for part in batch.parts(accumulate):
                 if precision == "fp32":
-                    loss = task.loss_sum(model(part.inputs), part.targets)
+                    loss = task.loss_sum(apply(model, part.inputs), part.targets)
                 else:
                     with autocast(device, precision):
-                        loss = task.loss_sum(model(part.inputs), part.targets)
+                        loss = task.loss_sum(apply(model, part.inputs), part.targets)
                 torch.autograd.backward(loss, scale)
                 total = loss.detach() if total is None else total + loss.detach()
             assert total is not None

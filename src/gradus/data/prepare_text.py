@@ -1,0 +1,283 @@
+"""A big text tokenised once into the user's cache: by several processes, in bounded memory, resumable.
+
+The text is read in pieces (``text_files.py``), each is tokenised for itself, and what comes of it is appended to flat
+files in the order of the text (``text_store.py``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from gradus.data import columns as kinds
+from gradus.data import text_files, text_store
+from gradus.data.cache import cache_directory
+from gradus.data.order import mix
+from gradus.data.part import held
+from gradus.data.processes import in_order
+from gradus.data.text_files import Piece, TextFile, find_texts, pieces_of, texts_of
+from gradus.data.text_store import Done, Prepared, Store, dtype_of
+from gradus.data.tokens import EOS, UNK, Tokens
+from gradus.errors import UserError
+
+VERSION = 1  # of what preparing gives; a new one makes old caches be left
+SAMPLE, PLACES = 32_000_000, 128  # bytes that a vocabulary is fitted on, and from how many pieces they come
+SHARE, HELD_OUT = 0.05, 4_000_000  # validation and test each: of the text, but so many bytes at most
+SIZES = {"bpe": 8_000, "words": 50_000}  # of a vocabulary where none is asked for
+_LINES = 0x11E5  # what chance is for: keeps its streams apart
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a text is to be prepared.
+
+    Attributes:
+        tokens, size: the tokenizer, and the most tokens that its vocabulary has.
+        lines: whether each line is a row; else the text runs on, and its end is for validation and test.
+        max_length: of lines, the tokens that a longer one is cut to.
+        valid, test: shares of the text; None takes ``SHARE``, but ``HELD_OUT`` at most.
+        seed: the key of the split of a line, together with the line.
+    """
+
+    tokens: str
+    size: int | None
+    lines: bool
+    max_length: int | None
+    valid: float | None
+    test: float | None
+    seed: int
+
+
+def prepared(source: str | Path, asked: Asked, column: Tokens | None, workers: int) -> Prepared:
+    """The text as tokens: from the cache, else made now.
+
+    Args:
+        column: a vocabulary to take; None fits one on a sample of the training text.
+        workers: processes that tokenise; 0 does it here. The bytes are the same.
+
+    Raises:
+        UserError: for a text that can't be read or is changed meanwhile, a process that died, or a full disk.
+    """
+    files = find_texts(source)
+    about = (str(Path(source).resolve()), asked, None if column is None else kinds.to_json(column))
+    place = cache_directory() / "corpora" / hashlib.sha256(repr(about).encode()).hexdigest()[:32]
+    what = (VERSION, text_files.PIECE, SAMPLE, text_files.key_of(files))
+    key = hashlib.sha256(repr(what).encode()).hexdigest()
+    found = text_store.read(place, key)
+    if found is not None:
+        return found
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with held(place.with_name(f"{place.name}.lock"), lambda: _waiting(source)):
+            if text_store.read(place, key) is None:  # no other process was faster
+                partial = place.with_name(f"{place.name}.part")
+                if text_store.read(partial, key) is None:
+                    _build(partial, key, files, asked, column, workers, str(source))
+                _move(partial, place)
+    except OSError as error:
+        raise UserError(
+            f"{place.parent}: the tokens of {source} can't be kept there: {error.strerror}. Make room, or name another "
+            "directory in GRADUS_CACHE; what is done is kept, and gone on with."
+        ) from None
+    found = text_store.read(place, key)
+    assert found is not None
+    return found
+
+
+def _build(
+    partial: Path, key: str, files: list[TextFile], asked: Asked, column: Tokens | None, workers: int, name: str
+) -> None:
+    """Prepare a text into a directory, or go on where an earlier process was stopped."""
+    if not (partial / "key").exists() or (partial / "key").read_text() != key:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        text_store.write(partial / "key", key)
+    plain = _unpacked(files, partial)
+    total = sum(file.size for file in plain)
+    usual = min(SHARE, HELD_OUT / max(total, 1))
+    valid, test = (usual if share is None else share for share in (asked.valid, asked.test))
+    lines = Lines(asked.seed, valid, test) if asked.lines else None
+    at_end = {} if asked.lines else {"valid": valid, "test": test}
+    pieces = pieces_of(plain, lines=asked.lines, **at_end)
+    if column is None:
+        column = _vocabulary(partial, plain, pieces, asked, lines, workers, name)
+    work = _Work(tuple(plain), column, lines)
+    with Store(partial, lines=asked.lines) as store:
+        left = pieces[store.pieces :]
+        with _bar("tokenising", total) as has:
+            has(sum(piece.size for piece in pieces) - sum(piece.size for piece in left))
+            for piece, done in zip(left, in_order(work.run, left, workers, name=name), strict=True):
+                store.append(done, piece.split)
+                has(piece.size)
+        text_files.check_unchanged(files)
+        sampled = SAMPLE if total * (1 - valid - test) > SAMPLE else 0
+        store.finish(key, column, {"bytes": total, "valid": valid, "test": test, "sample": sampled})
+
+
+def _move(partial: Path, place: Path) -> None:
+    """Give a whole text its place, without what was needed on the way; what lay there is of another text."""
+    for name in ("key", "journal"):
+        (partial / name).unlink(missing_ok=True)
+    for file in partial.glob("text-*"):
+        file.unlink()
+    if place.exists():
+        place.rename(old := place.with_name(f"{place.name}.old"))
+        shutil.rmtree(old, ignore_errors=True)
+    partial.rename(place)
+
+
+def _unpacked(files: Sequence[TextFile], directory: Path) -> list[TextFile]:
+    packed = [file for file in files if file.packed]
+    if not packed:
+        return list(files)
+    with _bar("unpacking", sum(file.size for file in packed)) as has:
+        return [
+            text_files.unpack(file, directory / f"text-{number}", has) if file.packed else file
+            for number, file in enumerate(files)
+        ]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Which split a line is in, a function of its text and the seed: equal lines are on one side."""
+
+    seed: int
+    valid: float
+    test: float
+
+    def splits(self, lines: Sequence[str]) -> np.ndarray:
+        """0 for training, 1 for validation, 2 for test, (lines,), by CRC-32 and SplitMix64."""
+        state = np.array([zlib.crc32(line.encode()) for line in lines], dtype=np.uint64)
+        state += np.uint64(mix(self.seed, _LINES))
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
+        chance = ((state ^ (state >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+        return (chance < self.valid + self.test).astype(np.int8) + (chance < self.test)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a process needs to tokenise any piece."""
+
+    files: tuple[TextFile, ...]
+    column: Tokens
+    lines: Lines | None
+
+    def run(self, piece: Piece) -> Done:
+        texts, digest = texts_of(self.files, piece)
+        lengths, splits, counts = np.empty(0, np.int64), np.empty(0, np.int8), {}
+        if self.lines is None:
+            parts = [np.empty(0, np.int32)]
+            for span, text in zip(piece.spans, texts, strict=True):
+                if text:
+                    parts.append(self.column.ragged([text]).flat)
+                if span.last:  # of a file
+                    parts.append(np.array([EOS], np.int32))
+            tokens = np.concatenate(parts)
+        else:
+            rows = rows_of(texts)
+            found = self.column.ragged(rows)
+            tokens, lengths, splits = found.flat, found.lengths, self.lines.splits(rows)
+            most = self.column.max_length
+            counts["cut"] = 0 if most is None else int((lengths >= most).sum())
+        counts["unknown"] = int((tokens == UNK).sum())
+        return Done(tokens.astype(dtype_of(self.column)), lengths, splits, digest, counts)
+
+
+def rows_of(texts: Sequence[str]) -> list[str]:
+    """The lines of texts that aren't empty, without blanks at their ends."""
+    rows = (row.strip() for text in texts for row in text.split("\n"))
+    return [row for row in rows if row]
+
+
+def _vocabulary(
+    directory: Path,
+    files: list[TextFile],
+    pieces: list[Piece],
+    asked: Asked,
+    lines: Lines | None,
+    workers: int,
+    name: str,
+) -> Tokens:
+    """A vocabulary of a sample of the training text; it is kept, so that who goes on has the same."""
+    kept = directory / "column.json"
+    if not kept.exists():
+        fit = _Fit(tuple(files), asked, lines)
+        train = [piece for piece in pieces if piece.split == 0]
+        # in a process of its own where there are any: the memory that it takes is given back with its end
+        fitted = next(in_order(fit.run, [train], min(workers, 1), name=name))
+        text_store.write(kept, json.dumps(kinds.to_json(fitted)))
+    column = kinds.from_json(json.loads(kept.read_text()))
+    assert isinstance(column, Tokens)
+    return column
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What a process needs to fit a vocabulary."""
+
+    files: tuple[TextFile, ...]
+    asked: Asked
+    lines: Lines | None
+
+    def run(self, pieces: Sequence[Piece]) -> Tokens:
+        asked, some = self.asked, pieces
+        if len(pieces) > PLACES:
+            some = [pieces[len(pieces) * number // PLACES] for number in range(PLACES)]
+        most = SAMPLE // max(len(some), 1)
+        if sum(piece.size for piece in pieces) <= SAMPLE:
+            most = SAMPLE
+        return Tokens.fit(
+            "text",
+            [text for piece in some for text in self._texts(piece, most)],
+            asked.tokens,
+            size=asked.size or SIZES.get(asked.tokens),
+            begin=asked.lines,
+            end=asked.lines,
+            max_length=asked.max_length,
+        )
+
+    def _texts(self, piece: Piece, most: int) -> Iterator[str]:
+        """Lines of training from the beginning of a piece, of so many bytes at most."""
+        for span in piece.spans:
+            texts, _ = texts_of(self.files, Piece(0, (span,)), most)
+            if self.lines is None:
+                yield from texts[0].splitlines(keepends=True)
+            else:
+                rows = rows_of(texts)
+                yield from (row for row, split in zip(rows, self.lines.splits(rows), strict=True) if split == 0)
+            most -= span.end - span.begin
+            if most <= 0:
+                return
+
+
+@contextlib.contextmanager
+def _bar(words: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar of megabytes where a person looks on; it is told of bytes as they are done."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(f"[bold cyan]{words:<11}[/]"),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda more: bar.advance(task, more)
+
+
+def _waiting(source: str | Path) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"{'':<11}{source}: another process is preparing it; waiting for it to finish"
+    )

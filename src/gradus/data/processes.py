@@ -1,0 +1,98 @@
+"""The same work on many things by several processes, its answers in the order of the things; see ``in_order``."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
+
+from gradus.errors import UserError
+
+Thing = TypeVar("Thing")
+Answer = TypeVar("Answer")
+
+AHEAD = 2  # things that each process has waiting for it
+
+
+def in_order(work: Callable[[Thing], Answer], things: Iterable[Thing], workers: int, *, name: str) -> Iterator[Answer]:
+    """What ``work`` answers to each thing, in their order, however many processes do it; 0 does it here.
+
+    ``work`` and what it holds reach a process once; so many answers wait at a time that memory stays bounded. An
+    error in a process is raised here, in the place of its answer. The processes end with this one, however it ends.
+
+    Args:
+        name: what is worked on, for the message where a process died.
+
+    Raises:
+        UserError: where a process died.
+    """
+    if workers == 0:
+        yield from map(work, things)
+        return
+    waiting: deque[Future[Answer]] = deque()
+    with _quiet_forks():
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context(), _begin, (work,))
+        try:
+            for thing in things:
+                waiting.append(pool.submit(_call, thing))
+                if len(waiting) > AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise UserError(
+                f"{name}: a process that prepares it died, perhaps for want of memory. Try fewer of them (workers=1)."
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_mine: list[Callable[[Any], Any]] = []  # the work of a process that was begun here
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    _mine[:] = [work]
+
+
+def _end_with(parent: int) -> None:
+    """Wait until the process that asked is gone, killed perhaps: one left alone would wait for ever, and hold locks."""
+    wait([parent])
+    os._exit(1)
+
+
+def _call(thing: Any) -> Any:
+    return _mine[0](thing)
+
+
+@contextlib.contextmanager
+def _quiet_forks() -> Iterator[None]:
+    """No warnings of forking beside threads, which these processes need none of.
+
+    Python 3.12 warns itself; the tokenizers library does where it isn't told that a process is to be one thread.
+    """
+    name = "TOKENIZERS_PARALLELISM"
+    before = os.environ.get(name)
+    os.environ[name] = "false"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
