@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -207,6 +207,7 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another() -> None:
     top_k=st.none() | st.integers(1, 9),
     top_p=st.none() | st.floats(0.05, 1),
 )
+@example(logits=[math.log(x) for x in (0.5, 0.3, 0.2)], temperature=1.0, top_k=2, top_p=0.6)  # 0.5 of 0.8 is enough
 def test_chances_are_a_softmax_with_tokens_struck_out(
     logits: list[float], temperature: float, top_k: int | None, top_p: float | None
 ) -> None:
@@ -227,6 +228,15 @@ def test_chances_are_a_softmax_with_tokens_struck_out(
 
 def test_top_k_keeps_k_of_equals() -> None:
     assert (chances(torch.zeros(1, 7), Decoding(temperature=1.0, top_k=3)) > 0).sum() == 3
+
+
+def test_a_random_number_of_zero_draws_no_token_of_no_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradus.tasks.decoding.keyed_uniform", lambda rows, *_: torch.zeros(len(rows), 1))
+    oracle, first = Oracle(0, 5, 2), torch.tensor([4, 3])
+    for written in sample(
+        oracle.advance, oracle.begin(first), first, Decoding(temperature=1.0, max_tokens=2), END, (0, 1)
+    ):
+        assert set(written.tokens) <= {3, 4}
 
 
 def test_draws_come_as_often_as_their_probability_says() -> None:

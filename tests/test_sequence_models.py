@@ -328,10 +328,12 @@ def test_a_language_model_sees_no_later_token(make: Callable[[], nn.Module]) -> 
     assert not torch.allclose(before[:, 5:], after[:, 5:])
 
 
-def test_a_fresh_gpt_passes_its_tokens_through_its_blocks() -> None:
-    model = gd.models.GPT(V, width=8, heads=2)
-    ids = torch.randint(1, V, (2, 9))
-    assert torch.allclose(model(ids), model.head(model.norm(model.embed_norm(model.embed(ids)))))
+def test_a_fresh_language_model_knows_next_to_nothing() -> None:
+    """Its loss is near that of equal chances, so no token is favoured, the one that was just read neither."""
+    ids = torch.randint(0, 500, (8, 33))
+    for model in (gd.models.CharacterModel(500), gd.models.GPT(500), gd.models.GPT(500, tie=False)):
+        loss = nn.functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+        assert loss.item() < math.log(500) + 1
 
 
 @pytest.mark.parametrize(
@@ -381,10 +383,21 @@ def test_description_and_summary(model: nn.Module, inputs: tuple[Tensor, ...]) -
         assert hasattr(model, name)
 
 
+@pytest.mark.parametrize("tie", [True, False])
+def test_the_output_layer_is_the_tokens_table_where_asked_for(tie: bool) -> None:
+    for model, table in (
+        (gd.models.CharacterModel(V, width=6, hidden=9, tie=tie), "embed.weight"),
+        (gd.models.GPT(V, width=8, tie=tie), "embed.weight"),
+        (gd.models.LSTMTranslator(V, 13, width=8, tie=tie), "embed_target.weight"),
+        (gd.models.TransformerTranslator(V, 13, width=8, tie=tie), "embed_target.tokens.weight"),
+    ):
+        assert (model.head.weight is model.get_parameter(table)) is tie
+
+
 def test_the_summary_shows_a_deep_stack_as_one() -> None:
     model = gd.models.GPT(V, width=8, heads=2, layers=20)
     layers = gd.models.summary(model, SOURCE)
-    assert [layer.name for layer in layers] == ["embed", "embed_norm", "blocks", "norm", "head"]
+    assert [layer.name for layer in layers] == ["embed", "blocks", "norm", "head"]
     assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in model.parameters())
     assert layers[-1].parameters == 0  # its weights are the embedding's
 

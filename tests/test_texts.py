@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from gradus.data.clean_text import unescaped
 from gradus.data.text_sets import ag_news, eng_fra, names, poems
-from gradus.data.text_splits import split_by_class, split_by_group
+from gradus.data.text_splits import split_by_group
 from gradus.data.texts import TextRows, read_labelled, read_lines, read_pairs
 from gradus.errors import UserError
 
@@ -589,19 +589,17 @@ def test_groups_have_their_fractions_and_other_seeds_other_sides() -> None:
     assert len(np.intersect1d(one, two)) == pytest.approx(400, abs=100)
 
 
-@pytest.mark.parametrize("grouped", [True, False])
-def test_splits_that_the_source_tells_stay(grouped: bool) -> None:
+def test_splits_that_the_source_tells_stay() -> None:
     parts = np.array(["train"] * 500 + ["test"] * 100)
     keys = np.array([f"key {row % 300}" for row in range(600)], dtype=object)
-    cut = split_by_group if grouped else split_by_class
-    splits = cut(keys, parts, valid=0.1, test=0.2, seed=0)
+    splits = split_by_group(keys, parts, valid=0.1, test=0.2, seed=0)
     assert splits["test"].tolist() == list(range(500, 600))
-    assert abs(len(splits["valid"]) - 50) <= (2 if grouped else 300)
+    assert abs(len(splits["valid"]) - 50) <= 2
     assert sorted([*splits["train"], *splits["valid"]]) == list(range(500))
     parts[450:500] = "valid"
-    assert cut(keys, parts, valid=0.1, test=0.2, seed=0)["valid"].tolist() == list(range(450, 500))
+    assert split_by_group(keys, parts, valid=0.1, test=0.2, seed=0)["valid"].tolist() == list(range(450, 500))
     free = np.array([""] * 500 + ["valid"] * 100)
-    splits = cut(keys, free, valid=0.1, test=0.2, seed=0)
+    splits = split_by_group(keys, free, valid=0.1, test=0.2, seed=0)
     assert len(splits["test"]) > 0
     assert splits["valid"].tolist() == list(range(500, 600))
 
@@ -627,16 +625,6 @@ def test_groups_of_each_label_are_cut_in_proportion() -> None:
     assert 4 <= len(splits["test"]) <= 12
 
 
-@pytest.mark.parametrize("cut", [split_by_class, split_by_group])
-def test_what_is_no_fraction_is_refused(cut: Callable[..., object]) -> None:
+def test_what_is_no_fraction_is_refused() -> None:
     keys = np.array(["a", "b", "c", "d"], dtype=object)
-    refused(lambda: cut(keys, np.full(4, ""), valid=0.6, test=0.5), ["valid 0.6", "test 0.5"])
-
-
-def test_classes_are_cut_in_proportion() -> None:
-    labels = np.array(["a"] * 100 + ["b"] * 900, dtype=object)
-    splits = split_by_class(labels, np.full(1000, ""), valid=0.1, test=0.2, seed=3)
-    assert [Counter(labels[splits[name]].tolist()) for name in ("train", "valid", "test")] == [
-        {"a": 70, "b": 630}, {"a": 10, "b": 90}, {"a": 20, "b": 180},
-    ]  # fmt: skip
-    assert len(split_by_class(None, np.full(10, ""), valid=0, test=0.5, seed=3)["test"]) == 5
+    refused(lambda: split_by_group(keys, np.full(4, ""), valid=0.6, test=0.5), ["valid 0.6", "test 0.5"])

@@ -15,7 +15,7 @@ COMMANDS = {
     "train": "train a recipe: gradus train RECIPE [--data PATH] [--epochs N] …",
     "resume": "go on with a run that was interrupted",
     "test": "measure a run on rows that its training never saw, or on other data",
-    "predict": "what a run says of rows, files or pictures",
+    "predict": "what a run says of rows, files, pictures or texts",
     "runs": "the runs below a directory",
     "report": "a run as one page that opens offline: result, curves, mistakes, settings",
     "compare": "what differs between runs, in settings, curves and metrics",

@@ -86,6 +86,8 @@ def _rows(run: Run, inputs: tuple[str, ...], invert: bool | None) -> tuple[list[
     rows: list[Any] = []
     for text in inputs:
         found = _read(run, text, invert)
+        if found and _reads_history(run) and isinstance(found[0], Mapping):  # the rows of one table
+            found = [found]
         named += [text] if len(found) == 1 else [f"{text} row {i}" for i in range(1, len(found) + 1)]
         rows += found
     return named, rows
@@ -114,6 +116,13 @@ def _read(run: Run, text: str, invert: bool | None) -> list[Any]:
     if suffix in TABLES:
         return run.table_rows(path)
     raise UserError(f"{text}: a kind of file that predict can't read. {_wanted(run)}")
+
+
+def _reads_history(run: Run) -> bool:
+    from gradus.data.history import History
+
+    encoder = run.predictor.encoder
+    return encoder is not None and isinstance(encoder.columns[0], History)
 
 
 def _json(text: str, where: str) -> list[Any]:
@@ -146,6 +155,8 @@ def _wanted(run: Run) -> str:
     encoder = run.predictor.encoder
     if encoder is None:
         return "Give .npy arrays of the shape that your dataset gave."
+    if _reads_history(run):
+        return f"Give a CSV, TSV or Parquet file, or JSON rows, with {encoder.columns[0].describe()}."
     if run.reads_tables:
         names = [c.name for c in encoder.columns]
         shown = " ".join(f"'{name}=…'" if " " in name else f"{name}=…" for name in names[:3])
@@ -154,7 +165,14 @@ def _wanted(run: Run) -> str:
 
 
 def _words(prediction: Mapping[str, Any]) -> str:
+    if "forecast" in prediction:
+        keys = ("forecast", "low", "high")
+        times = prediction.get("times") or [f"step {n}" for n in range(1, len(prediction["forecast"]) + 1)]
+        rows = zip(times, *(prediction[key] for key in keys), strict=True)
+        return "".join(f"\n  {time}  {a:>10.6g}  ({low:.6g} to {high:.6g})" for time, a, low, high in rows)
     if "value" in prediction:
         return f"{prediction['value']:.6g}"
     ranked = sorted(prediction["probabilities"].items(), key=lambda item: -item[1])
-    return f"{prediction['label']:<12}  {'  '.join(f'{label} {p:.3f}' for label, p in ranked[:3])}"
+    label = set_cell_size(prediction["label"], max(12, cell_len(prediction["label"])))
+    shares = "  ".join(f"{name} {p:.3f}" for name, p in ranked[:3])
+    return f"{label}  {shares}"

@@ -1,12 +1,13 @@
 """Step 1, data: sources → typed columns → split → statistics → batches."""
 
 from gradus.data.augment import Augmentation, Colour, Crop, Erase, Flip, Mixup, Noise, Rotate, Shift
+from gradus.data.corpus import corpus
 from gradus.data.dataset import Batch, Dataset, Draw, Inputs, MapDataset, MemoryDataset
 from gradus.data.encoder import Encoder
 from gradus.data.language import ag_news, eng_fra, lines, names, pairs, poems, tagged, texts
 from gradus.data.order import Order, keyed_uniform, mix, permutation
 from gradus.data.pictures import pictures
-from gradus.data.sequences import TextClasses, TextLines, TextPairs, TextTags
+from gradus.data.sequences import TextClasses, TextCorpus, TextLines, TextPairs, TextTags
 from gradus.data.series import series
 from gradus.data.sets import cifar10, digits, fashion, find, find_file, mnist, read_idx
 from gradus.data.sources import arrays, as_dataset, wrap
@@ -36,6 +37,7 @@ __all__ = [
     "SeriesDataset",
     "Shift",
     "TextClasses",
+    "TextCorpus",
     "TextLines",
     "TextPairs",
     "TextRows",
@@ -45,6 +47,7 @@ __all__ = [
     "arrays",
     "as_dataset",
     "cifar10",
+    "corpus",
     "digits",
     "eng_fra",
     "fashion",

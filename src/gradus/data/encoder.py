@@ -10,6 +10,7 @@ import numpy as np
 
 from gradus.data import columns as kinds
 from gradus.data.columns import Category, Column, Number, Raw, Target
+from gradus.data.history import History
 from gradus.data.tokens import Tokens
 from gradus.errors import UserError, nearest
 
@@ -52,6 +53,8 @@ class Encoder:
         if len(rows) == 0:
             raise UserError("nothing to predict: give at least one row.")
         column = self.columns[0]
+        if isinstance(column, History):
+            return column.raw_rows(rows)
         if isinstance(column, Tokens):
             return {column.name: np.array([_text(row, column.name, n) for n, row in enumerate(rows, 1)], dtype=object)}
         if not self.is_table:

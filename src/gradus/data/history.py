@@ -242,7 +242,7 @@ def _on_grid(text: TableText, time: str, times: np.ndarray, rows: np.ndarray, st
             f"{text.place(rows[row])}, column '{time}': '{written[rows[row]]}' is not a whole number of steps after "
             f"'{written[rows[0]]}' (the series is {step}). Put the times on even steps first."
         )
-    return np.rint(places).astype(np.int64)
+    return np.asarray(np.rint(places), dtype=np.int64)
 
 
 def _remedy(fill: str) -> str:
@@ -263,4 +263,4 @@ def _filled(values: np.ndarray) -> np.ndarray:
     if known.all() or not known.any():
         return values
     at = np.arange(len(values))
-    return np.interp(at, at[known], values[known])
+    return np.asarray(np.interp(at, at[known], values[known]))

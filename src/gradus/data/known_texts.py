@@ -40,7 +40,7 @@ def texts_in(path: Path, encoder: Encoder, columns: Sequence[str] = ()) -> tuple
     elif path.name.lower().endswith(TABLES):
         table = tables_of(path, How())[0][1]
         if encoder.reply is None:
-            table = with_header(table, _known_in_first_row(table, [*columns, name]))
+            table = _headed(table, [*columns, name], encoder.target.labels)
         else:
             table = with_side_names(table, ())
         values, told = _texts_of(table, [*columns], name, list(table.columns), first=encoder.reply is not None)
@@ -71,7 +71,7 @@ def labelled_like(path: Path, encoder: Encoder, columns: Sequence[str] = (), tar
     name, labels = encoder.columns[0].name, encoder.target.labels
     table = labelled_of(path, How())[0][1]
     wanted = [*columns, name, *([target] if target else []), encoder.target.name]
-    table = with_header(table, _known_in_first_row(table, wanted))
+    table = _headed(table, wanted, labels)
     plain = {header: [_plain(value) for value in values.tolist()] for header, values in table.columns.items()}
     if len(plain) < 2:
         raise UserError(f"{path}: one column only, so no label beside a text.")
@@ -127,10 +127,11 @@ def _texts_of(
     return table.columns[longest], f"the texts are the longest column, {longest}"
 
 
-def _known_in_first_row(table: TableText, names: Sequence[str]) -> list[str]:
-    """Those of some names that stand in a table's first row, which then is its header."""
-    first = {str(values[0] or "") for values in table.columns.values()}
-    return [name for name in names if name in first]
+def _headed(table: TableText, names: Sequence[str], labels: Sequence[str]) -> TableText:
+    """A table with its first row as the names of its columns, where it is that: it holds a name, and no label."""
+    first = {_plain(values[0]) for values in table.columns.values()}
+    known = [name for name in names if name in first]
+    return table if not known and first & set(labels) else with_header(table, known)
 
 
 def _plain(value: str | None) -> str:

@@ -17,7 +17,7 @@ from gradus.data.columns import Raw, Target
 from gradus.data.encoder import Encoder
 from gradus.data.sequences import TextClasses, TextDataset, TextLines, TextPairs, TextTags
 from gradus.data.splits import Splits
-from gradus.data.text_splits import split_by_class, split_by_group
+from gradus.data.text_splits import split_by_group
 from gradus.data.texts import TextRows, read_labelled, read_lines, read_pairs
 from gradus.data.tokens import Tokens
 from gradus.errors import UserError
@@ -164,9 +164,9 @@ def tagged(sources: Sequence[str], labels: Sequence[str], *, tokens: str = "char
     return TextTags(name, raw, fit, {"train": np.arange(len(raw["text"])), "valid": none, "test": none})
 
 
-def names(path: str | Path | None = None, **options: Any) -> TextClasses:
-    """Surnames and the languages that they come from, by character; ``path`` as of ``text_sets.names``."""
-    return texts(text_sets.names(path), **{"tokens": "characters", "name": "names", **options})
+def names(path: str | Path | None = None, *, leave_out: Sequence[str] = (), **options: Any) -> TextClasses:
+    """Surnames and the languages that they come from, by character; as ``text_sets.names`` and ``texts``."""
+    return texts(text_sets.names(path, leave_out=leave_out), **{"tokens": "characters", "name": "names", **options})
 
 
 def ag_news(path: str | Path | None = None, **options: Any) -> TextClasses:
@@ -194,11 +194,9 @@ def _files(valid: Share, test: Share) -> dict[str, Any]:
 
 
 def _splits(rows: TextRows, keys: np.ndarray, valid: Share, test: Share, seed: int) -> Splits:
-    """Rows of one key on one side; labels in the same proportion where no key recurs."""
-    shares = {k: float(v) if isinstance(v, float | int) else 0.0 for k, v in (("valid", valid), ("test", test))}
-    if rows.targets is not None and len(set(keys.tolist())) == len(keys):
-        return split_by_class(rows.targets, rows.parts, seed=seed, **shares)
-    return split_by_group(keys, rows.parts, seed=seed, **shares)
+    """Rows of one key on one side, labels in the same proportion."""
+    shares = [float(v) if isinstance(v, float | int) else 0.0 for v in (valid, test)]
+    return split_by_group(keys, rows.parts, labels=rows.targets, valid=shares[0], test=shares[1], seed=seed)
 
 
 def _bpe_size(columns: Raw, train: np.ndarray) -> int:

@@ -6,25 +6,23 @@ files in the order of the text (``text_store.py``).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from gradus.data import columns as kinds
 from gradus.data import text_files, text_store
 from gradus.data.cache import cache_directory
 from gradus.data.order import mix
 from gradus.data.part import held
-from gradus.data.processes import in_order
+from gradus.data.processes import bar_of_bytes, in_order
 from gradus.data.text_files import Piece, TextFile, find_texts, pieces_of, texts_of
 from gradus.data.text_store import Done, Prepared, Store, dtype_of
 from gradus.data.tokens import EOS, UNK, Tokens
@@ -83,7 +81,7 @@ def prepared(source: str | Path, asked: Asked, column: Tokens | None, workers: i
                 partial = place.with_name(f"{place.name}.part")
                 if text_store.read(partial, key) is None:
                     _build(partial, key, files, asked, column, workers, str(source))
-                _move(partial, place)
+                text_store.place_whole(partial, place)
     except OSError as error:
         raise UserError(
             f"{place.parent}: the tokens of {source} can't be kept there: {error.strerror}. Make room, or name another "
@@ -114,7 +112,7 @@ def _build(
     work = _Work(tuple(plain), column, lines)
     with Store(partial, lines=asked.lines) as store:
         left = pieces[store.pieces :]
-        with _bar("tokenising", total) as has:
+        with bar_of_bytes("tokenising", total) as has:
             has(sum(piece.size for piece in pieces) - sum(piece.size for piece in left))
             for piece, done in zip(left, in_order(work.run, left, workers, name=name), strict=True):
                 store.append(done, piece.split)
@@ -124,23 +122,11 @@ def _build(
         store.finish(key, column, {"bytes": total, "valid": valid, "test": test, "sample": sampled})
 
 
-def _move(partial: Path, place: Path) -> None:
-    """Give a whole text its place, without what was needed on the way; what lay there is of another text."""
-    for name in ("key", "journal"):
-        (partial / name).unlink(missing_ok=True)
-    for file in partial.glob("text-*"):
-        file.unlink()
-    if place.exists():
-        place.rename(old := place.with_name(f"{place.name}.old"))
-        shutil.rmtree(old, ignore_errors=True)
-    partial.rename(place)
-
-
 def _unpacked(files: Sequence[TextFile], directory: Path) -> list[TextFile]:
     packed = [file for file in files if file.packed]
     if not packed:
         return list(files)
-    with _bar("unpacking", sum(file.size for file in packed)) as has:
+    with bar_of_bytes("unpacking", sum(file.size for file in packed)) as has:
         return [
             text_files.unpack(file, directory / f"text-{number}", has) if file.packed else file
             for number, file in enumerate(files)
@@ -259,22 +245,6 @@ class _Fit:
             most -= span.end - span.begin
             if most <= 0:
                 return
-
-
-@contextlib.contextmanager
-def _bar(words: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar of megabytes where a person looks on; it is told of bytes as they are done."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(f"[bold cyan]{words:<11}[/]"),
-        BarColumn(bar_width=24),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda more: bar.advance(task, more)
 
 
 def _waiting(source: str | Path) -> None:

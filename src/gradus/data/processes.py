@@ -1,4 +1,7 @@
-"""The same work on many things by several processes, its answers in the order of the things; see ``in_order``."""
+"""The same work on many things by several processes, its answers in the order of the things; and a bar of how far.
+
+The processes need nothing but numpy, so that they can be forked beside torch's threads.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from gradus.errors import UserError
 
@@ -54,6 +60,22 @@ def in_order(work: Callable[[Thing], Answer], things: Iterable[Thing], workers: 
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def bar_of_bytes(words: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar where a person looks on; the function that it gives is told of bytes as they are done."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(f"[bold cyan]{words:<11}[/]"),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda more: bar.advance(task, more)
 
 
 _mine: list[Callable[[Any], Any]] = []  # the work of a process that was begun here

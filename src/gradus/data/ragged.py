@@ -25,7 +25,7 @@ class Ragged:
     @classmethod
     def of(cls, rows: Iterable[np.ndarray | list[int]], dtype: type = np.int32) -> Ragged:
         """Rows put end to end."""
-        arrays = [np.asarray(row, dtype=dtype) for row in rows]
+        arrays: list[np.ndarray] = [np.asarray(row, dtype=dtype) for row in rows]
         starts = np.zeros(len(arrays) + 1, dtype=np.int64)
         np.cumsum([len(a) for a in arrays], out=starts[1:])
         return cls(np.concatenate([np.empty(0, dtype=dtype), *arrays]), starts)
@@ -39,11 +39,11 @@ class Ragged:
     @property
     def lengths(self) -> np.ndarray:
         """How long each row is, int64 (rows,)."""
-        return np.diff(self.starts) + self.overlap
+        return np.asarray(np.diff(self.starts)) + self.overlap
 
     def lengths_of(self, rows: np.ndarray) -> np.ndarray:
         """How long these rows are, int64 (len(rows),): of a few among very many."""
-        return self.starts[rows + 1] + self.overlap - self.starts[rows]
+        return np.asarray(self.starts[rows + 1] + self.overlap - self.starts[rows])
 
     def cut(self, most: int) -> Ragged:
         """The same rows, each at most so long."""

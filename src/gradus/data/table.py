@@ -17,6 +17,7 @@ from gradus.data import splits as cut
 from gradus.data.columns import Category, Column, Number, Raw, Target, Text
 from gradus.data.dataset import MemoryDataset, encode_targets
 from gradus.data.encoder import Encoder
+from gradus.data.history import History
 from gradus.data.read import TableText, read_file, read_frame
 from gradus.errors import UserError, nearest
 
@@ -44,6 +45,8 @@ def table(
     drop: Sequence[str] = (),
     categories: str = "one_hot",
     header: bool | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
     drop_missing_target: bool = False,
 ) -> MemoryDataset:
     """A table as a dataset: columns typed, split, normalised by the training rows.
@@ -58,6 +61,8 @@ def table(
         drop: columns that the model must not see.
         categories: "one_hot" (one input a level) or "code" (one input, for ``MLP(..., categories=...)``).
         header: whether the first row names the columns; None decides by looking.
+        separator: between two fields; None decides by looking.
+        encoding: of the files; None takes what their first bytes tell, else UTF-8.
         drop_missing_target: leave out rows without a target instead of refusing them.
 
     Raises:
@@ -65,7 +70,7 @@ def table(
     """
     if categories not in ("one_hot", "code"):
         raise UserError(f"categories is 'one_hot' or 'code', not '{categories}'.")
-    text, parts = _read_parts(source, valid, test, header)
+    text, parts = _read_parts(source, valid, test, header=header, separator=separator, encoding=encoding)
     columns = dict(text.columns)
     target = target if target is not None else list(columns)[-1]
     if target not in columns:
@@ -111,12 +116,16 @@ def table(
     )
 
 
-def rows_of(source: Any, encoder: Encoder) -> list[dict[str, Any]]:
+def rows_of(source: Any, encoder: Encoder) -> list[Any]:
     """The rows of a table with the columns that an encoder reads; other columns are left aside.
+
+    An encoder of a series reads the whole table as one history.
 
     Raises:
         UserError: where one of its columns is missing.
     """
+    if isinstance(encoder.columns[0], History):
+        return [_read(source)]
     raw = _raw_like(_read(source), encoder)
     return [dict(zip(raw, values, strict=True)) for values in zip(*(v.tolist() for v in raw.values()), strict=True)]
 
@@ -193,14 +202,14 @@ def as_numbers(values: np.ndarray, name: str, text: TableText, reason: str = "as
 
 
 def _read_parts(
-    source: Any, valid: float | str | Path, test: float | str | Path, header: bool | None
+    source: Any, valid: float | str | Path, test: float | str | Path, **how: Any
 ) -> tuple[TableText, np.ndarray]:
     """The rows of all files, one below the other, and for each the split that its file stands for ("" for none)."""
-    first = read_file(source, header=header) if isinstance(source, str | Path) else read_frame(source)
+    first = read_file(source, **how) if isinstance(source, str | Path) else read_frame(source)
     parts = [""] * len(first)
     for name, given in (("valid", valid), ("test", test)):
         if not isinstance(given, float | int):
-            first = first.below(read_file(given, header=header))
+            first = first.below(read_file(given, **how))
             parts += [name] * (len(first) - len(parts))
     return first, np.array(parts)
 

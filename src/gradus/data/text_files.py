@@ -237,18 +237,18 @@ def _cut(content: BinaryIO, place: int, size: int, at_line: re.Pattern[bytes]) -
     near = window[1 : min(NEAR, PIECE) + 1]
     if found := _BLANK.search(near):
         return place + found.start()
-    first = next((i for i, byte in enumerate(near) if byte & 0xC0 != 0x80), 0)
+    first = here = next((i for i, byte in enumerate(near) if byte & 0xC0 != 0x80), len(near))
     for character in near[first:].decode("utf-8", "ignore"):
         if _begins(character):
-            return place + first
-        first += len(character.encode())
-    return place + next((i for i, byte in enumerate(near) if byte & 0xC0 != 0x80), 0)
+            return place + here
+        here += len(character.encode())
+    return size if place + len(near) == size else place + first  # nothing but marks upon one letter
 
 
 def _begins(character: str) -> bool:
-    """Whether a character stays as it is whatever stands before it, in Unicode's form NFC."""
+    """Whether a piece may begin with a character: in Unicode's form NFC it doesn't unite with what stands before it."""
     first = unicodedata.normalize("NFD", character)[0]
-    return unicodedata.combining(first) == 0 and first not in _joining()
+    return unicodedata.combining(first) == 0 and first not in _joining() and character != "\n"  # one of Windows' pairs
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,18 +21,21 @@ MARKS = {  # files that tell the sets apart from a person's own
 NEWS = ("World", "Sports", "Business", "Sci/Tech")
 
 
-def names(path: str | Path | None = None) -> TextRows:
+def names(path: str | Path | None = None, *, leave_out: Sequence[str] = ()) -> TextRows:
     """Surnames of 18 languages, 13,374 to train on and 6,700 to test, as published: with 24 rows that are no names.
 
     Args:
         path: the directory of ``names_train`` and ``names_test``; one with a file of names per language, which has no
             test split; or a table file. None looks where ``find`` does, and downloads them at last.
+        leave_out: texts that are no names.
     """
     if path is not None and not any(Path(path).glob("names_train*")):
-        return read_labelled(path)
+        return read_labelled(path, leave_out=leave_out)
     folder = find("names", path, "names_train", "names_test")
     train, test = (_headless(folder, f"names_{part}.csv") for part in ("train", "test"))
-    return read_labelled({"train": train, "test": test}, text="column_1", target="column_2", header=False)
+    return read_labelled(
+        {"train": train, "test": test}, text="column_1", target="column_2", header=False, leave_out=leave_out
+    )
 
 
 def ag_news(path: str | Path | None = None, *, unescape: bool = True) -> TextRows:

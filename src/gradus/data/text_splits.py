@@ -1,4 +1,4 @@
-"""Splits of texts: rows whose split the source tells stay there; the rest is cut by class, or by group.
+"""Splits of texts: rows whose split the source tells stay there; the rest is cut by group.
 
 Rows of one group, such as a sentence with several translations, are never on two sides of a cut.
 """
@@ -11,25 +11,6 @@ import numpy as np
 
 from gradus.data.splits import Splits, by_fraction
 from gradus.errors import UserError
-
-
-def split_by_class(
-    labels: np.ndarray | None, parts: np.ndarray, *, valid: float = 0.1, test: float = 0.2, seed: int = 0
-) -> Splits:
-    """Cut rows by chance, each class (where there are labels) in the same proportion.
-
-    Args:
-        labels: (rows,), or None.
-        parts: the split that the source tells for each row, "train", "valid" or "test", or "" (rows,). The test split
-            is cut from the rows without one; validation also from those told to be for training. A split that the
-            source tells isn't cut again.
-        valid, test: fractions of the rows that are cut.
-    """
-    valid, test = _fractions(parts, valid, test)
-    told, free = np.flatnonzero(parts == "train"), np.flatnonzero(parts == "")
-    inner = by_fraction(len(free), valid=valid, test=test, seed=seed, labels=None if labels is None else labels[free])
-    first = by_fraction(len(told), valid=valid, test=0.0, seed=seed, labels=None if labels is None else labels[told])
-    return _whole(parts, *({name: rows[cut[name]] for name in cut} for rows, cut in ((free, inner), (told, first))))
 
 
 def split_by_group(
@@ -50,7 +31,10 @@ def split_by_group(
         keys: what makes a group, an array of str (rows,).
         labels: (rows,); where given, the groups of each label are cut in the same proportion. A group of several
             labels counts for the first by name.
-        parts, valid, test: as of ``split_by_class``.
+        parts: the split that the source tells for each row, "train", "valid" or "test", or "" (rows,). The test split
+            is cut from the rows without one; validation also from those told to be for training. A split that the
+            source tells isn't cut again.
+        valid, test: fractions of the rows that are cut.
 
     Raises:
         UserError: where there are too few groups to cut.

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -94,6 +95,20 @@ def write(path: Path, content: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def place_whole(partial: Path, place: Path) -> None:
+    """Give a whole text its place, without what was needed on the way; what lay there before is of another text."""
+    kept = {*json.loads((partial / "manifest.json").read_text())["sizes"], "column.json", "manifest.json"}
+    for path in partial.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    if place.exists():
+        old = place.with_name(f"{place.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
+    partial.rename(place)
 
 
 class Store:

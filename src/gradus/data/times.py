@@ -50,14 +50,14 @@ class Step:
         """How many steps after the first each time is, float64 (rows,); not whole for a time between two steps."""
         first = times[0]
         if self.unit == "microseconds":
-            return (times - first).astype(np.int64) / self.count
+            return np.asarray((times - first).astype(np.int64) / self.count)
         if self.unit == "weekdays":
             days = times.astype("datetime64[D]")
             off = ~np.is_busday(days) | (times - days != first - days[0])
             return np.asarray(np.busday_count(days[0], days) + 0.5 * off, dtype=np.float64)
         months = times.astype("datetime64[M]")
         off = np.zeros(len(times), dtype=bool) if _by_months(times) else _in_month(times) != _in_month(times[:1])
-        return (months - months[0]).astype(np.int64) / self.count + 0.25 / self.count * off
+        return np.asarray((months - months[0]).astype(np.int64) / self.count + 0.25 / self.count * off)
 
     def after(self, time: np.datetime64, steps: np.ndarray) -> np.ndarray:
         """The times so many steps (n,) after a time, datetime64[us] (n,)."""

@@ -124,14 +124,13 @@ class Tokens:
             before, after = np.full(len(rows), int(self.begin)), np.full(len(rows), int(self.end))
             lengths = rows.lengths + before + after + empty
             starts = np.concatenate([[0], np.cumsum(lengths)])
-            flat = np.full(starts[-1], UNK, dtype=rows.flat.dtype)
-            flat[np.repeat(starts[:-1] + before - rows.starts[:-1], rows.lengths) + np.arange(len(rows.flat))] = (
-                rows.flat
-            )
+            flat, said = np.full(starts[-1], UNK, dtype=rows.flat.dtype), np.ones(starts[-1], dtype=bool)
             if self.begin:
-                flat[starts[:-1]] = BOS
+                flat[starts[:-1]], said[starts[:-1]] = BOS, False
             if self.end:
-                flat[starts[1:] - 1] = EOS
+                flat[starts[1:] - 1], said[starts[1:] - 1] = EOS, False
+            said[(starts[:-1] + before)[empty]] = False
+            flat[said] = rows.flat
             rows = Ragged(flat, starts)
         return rows
 
@@ -199,9 +198,8 @@ class Tokens:
 
     def _split(self, texts: list[str]) -> Ragged:
         if self.tokenizer == "characters":
-            codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
             starts = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
-            return Ragged(self._table[codes], starts)
+            return Ragged(np.take(self._table, _codes("".join(texts))), starts)
         if self.tokenizer == "bpe":
             return self._pieces(texts)
         ids = self._ids
@@ -213,7 +211,7 @@ class Tokens:
         if len(known) > MAX_KNOWN:
             known.clear()
         chunks = [CHUNK.findall(text) for text in texts]
-        fresh = [chunk for chunk in dict.fromkeys(chain.from_iterable(chunks)) if chunk not in known]
+        fresh = list(dict.fromkeys(chunk for chunk in chain.from_iterable(chunks) if chunk not in known))
         for begin in range(0, len(fresh), 10_000):
             some = fresh[begin : begin + 10_000]
             for chunk, found in zip(some, self._bpe.encode_batch_fast(some, add_special_tokens=False), strict=True):
@@ -221,6 +219,16 @@ class Tokens:
         rows = [b"".join(map(known.__getitem__, row)) for row in chunks]
         starts = np.concatenate([[0], np.cumsum([len(row) // 4 for row in rows])]).astype(np.int64)
         return Ragged(np.frombuffer(b"".join(rows), dtype=np.int32), starts)
+
+
+def _codes(text: str) -> np.ndarray:
+    """The number of each character, (characters,), in as few bytes as will do."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    codes = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)
+    if len(codes) == len(text):
+        return codes
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
 def _train_bpe(texts: Iterable[str], size: int, min_count: int) -> str:

@@ -33,6 +33,11 @@ class Attention(nn.Module):
         self.queries = nn.Linear(width, width, bias)
         self.keys_values = nn.Linear(width, 2 * width, bias)
         self.out = nn.Linear(width, width, bias)
+        for part in (self.queries, self.keys_values):  # as torch.nn.MultiheadAttention begins
+            nn.init.uniform_(part.weight, -math.sqrt(1.5 / width), math.sqrt(1.5 / width))
+        if bias:
+            for part in (self.queries, self.keys_values, self.out):
+                nn.init.zeros_(part.bias)
 
     def forward(
         self,

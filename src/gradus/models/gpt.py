@@ -15,7 +15,8 @@ class GPT(nn.Module):
     """Embedding → blocks, each of which sees no later token → logits of the next token.
 
     Places enter by turning queries and keys (RoPE), norms are RMSNorm, queries and keys are normed too, and no map has
-    a bias. Each block begins by adding nothing.
+    a bias. Tokens enter as vectors of unit length, which the blocks outweigh: with ones of unit variance a tied model
+    begins by saying each token again, at a loss of 9.5 where equal chances have 4.2.
 
     Args:
         num_tokens: the size of the vocabulary.
@@ -43,7 +44,6 @@ class GPT(nn.Module):
         self.num_tokens, self.width, self.heads, self.layers = num_tokens, width, heads, layers
         self.dropout, self.max_length, self.tie = dropout, max_length, tie
         self.embed = scaled_embedding(num_tokens, width)
-        self.embed_norm = nn.RMSNorm(width)
         self.drop = nn.Dropout(dropout)
         self.blocks = Stack(Block(width, heads, dropout, plain=True) for _ in range(layers))
         self.norm = nn.RMSNorm(width)
@@ -52,9 +52,6 @@ class GPT(nn.Module):
             self.head.weight = self.embed.weight
         else:
             nn.init.normal_(self.head.weight, std=width**-0.5)
-        for block in self.blocks:
-            nn.init.zeros_(block.attention.out.weight)
-            nn.init.zeros_(block.out.weight)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self._logits(ids, 0, None)
@@ -83,7 +80,7 @@ class GPT(nn.Module):
         end = start + ids.shape[1]
         if end > self.max_length:
             raise ValueError(f"a text of {end} tokens, but this model has places for {self.max_length}; cut it.")
-        x = self.drop(self.embed_norm(self.embed(ids)))
+        x = self.drop(self.embed(ids))
         turn = rotary(start, ids.shape[1], self.width // self.heads, like=x)
         for number, block in enumerate(self.blocks):
             own = None if cache is None else cache[:, number]

@@ -12,6 +12,7 @@ from gradus.recipes.rung import rung
 def names(
     *,
     data: str | None = None,
+    leave_out: tuple[str, ...] = (),
     cell: Literal["gru", "lstm", "rnn"] = "gru",
     embedding: int = 64,
     hidden: int = 256,
@@ -30,6 +31,7 @@ def names(
 
     Settings:
         data: a table of (name, language), a folder with a file of names per language, or the set's own directory
+        leave_out: a text that is no name; may be repeated
         cell: what reads the letters: gru, lstm or rnn
         embedding: numbers that stand for a letter
         hidden: width of the memory, each way
@@ -39,7 +41,7 @@ def names(
         balance: weigh languages so that each counts the same, however rare it is
     """
     # 1 data: letters; names of like length share a batch, so that little of it is padding
-    surnames = gd.data.names(data, seed=seed)
+    surnames = gd.data.names(data, leave_out=leave_out, seed=seed)
 
     # 2 model: the last memory of either direction, and a line
     model = gd.models.RecurrentClassifier(

@@ -8,12 +8,10 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(15, data="ag_news/ or download; --data", model="bag of embeddings", target="accuracy ≥ 0.882", seconds=20)
+@rung(15, data="ag_news/ or download", model="bag of embeddings", target="accuracy ≥ 0.882", seconds=20)
 def news(
     *,
     data: str | None = None,
-    text: tuple[str, ...] = (),
-    target: str | None = None,
     model: Literal["bag", "rnn", "cnn", "transformer"] = "bag",
     tokens: Literal["words", "characters", "bpe"] = "words",
     vocabulary: int | None = None,
@@ -31,9 +29,7 @@ def news(
     """Tell the topic of a piece of news; tf-idf with a linear SVM is measured beside it.
 
     Settings:
-        data: texts with labels of your own, instead of AG News: a table, a folder per class, …
-        text: the column of the text; may be repeated, to be joined [the longest]
-        target: the column of the label [the one whose values recur]
+        data: the directory of AG News' files; texts of your own are for the recipe sentiment
         model: bag (mean of word vectors, as fastText), rnn, cnn or transformer
         tokens: what a text is cut into
         vocabulary: the most tokens that it may have [as many as there are]
@@ -43,12 +39,9 @@ def news(
         word_dropout: share of the tokens that bag leaves out of a training text, each time others
     """
     # 1 data: words; texts of like length share a batch
-    options: dict[str, Any] = dict(tokens=tokens, size=vocabulary, min_count=min_count, lower=True)
-    options |= dict(max_length=max_length, seed=seed)
-    if data is None or gd.data.is_set("ag_news", data):
-        stories = gd.data.ag_news(data, **options)
-    else:
-        stories = gd.data.texts(data, text=text, target=target, **options)
+    stories = gd.data.ag_news(
+        data, tokens=tokens, size=vocabulary, min_count=min_count, max_length=max_length, seed=seed
+    )
 
     # 2 model
     network = text_model(model, stories, width=width, word_dropout=word_dropout, max_length=max_length)

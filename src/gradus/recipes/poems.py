@@ -12,6 +12,9 @@ from gradus.recipes.rung import rung
 def poems(
     *,
     data: str | None = None,
+    encoding: str | None = None,
+    normalise: Literal["NFC", "NFD", "NFKC", "NFKD", "none"] = "NFC",
+    leave_out: tuple[str, ...] = (),
     model: Literal["gru", "lstm", "gpt"] = "gru",
     tokens: Literal["characters", "bpe", "words"] = "characters",
     vocabulary: int | None = None,
@@ -34,6 +37,9 @@ def poems(
 
     Settings:
         data: a file with a text a line, instead of the poems
+        encoding: of the file [UTF-8, or what its first bytes tell]
+        normalise: the Unicode form that texts are brought to
+        leave_out: a line that is no sample; may be repeated
         model: gru, lstm or gpt (a small Transformer)
         tokens: what a text is cut into
         vocabulary: the most tokens that it may have [as many as there are]
@@ -50,7 +56,7 @@ def poems(
     if data is None or gd.data.is_set("poems", data):
         lines = gd.data.poems(data, **options)
     else:
-        lines = gd.data.lines(data, **options)
+        lines = gd.data.lines(data, encoding=encoding, normalise=normalise, leave_out=leave_out, **options)
 
     # 2 model
     network: Any

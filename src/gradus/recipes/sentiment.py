@@ -16,6 +16,13 @@ def sentiment(
     text: tuple[str, ...] = (),
     target: str | None = None,
     test: str | None = None,
+    header: bool | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    normalise: Literal["NFC", "NFD", "NFKC", "NFKD", "none"] = "NFC",
+    unescape: bool = False,
+    leave_out: tuple[str, ...] = (),
+    drop_missing_target: bool = False,
     model: Literal["bag", "rnn", "cnn", "transformer"] = "bag",
     tokens: Literal["words", "characters", "bpe"] = "words",
     vocabulary: int | None = None,
@@ -24,7 +31,6 @@ def sentiment(
     width: int = 64,
     word_dropout: float = 0.3,
     balance: bool = False,
-    drop_missing_target: bool = False,
     epochs: int = 8,
     batch_size: int = 32,
     lr: float | str = 5e-3,
@@ -39,6 +45,13 @@ def sentiment(
         text: the column of the text; may be repeated, to be joined [the longest]
         target: the column of the label [the one whose values recur]
         test: a file of test rows of its own, instead of a fifth of the data
+        header: whether the first row names the columns [decided by looking]
+        separator: what stands between two fields [decided by looking]
+        encoding: of the files [UTF-8, or what their first bytes tell]
+        normalise: the Unicode form that texts are brought to
+        unescape: put what HTML's escapes stand for in their place
+        leave_out: a text that is no sample; may be repeated
+        drop_missing_target: leave out rows without a label instead of refusing them
         model: bag (mean of word vectors, as fastText), rnn, cnn or transformer
         tokens: what a text is cut into
         vocabulary: the most tokens that it may have [as many as there are]
@@ -47,15 +60,15 @@ def sentiment(
         width: numbers that stand for a token
         word_dropout: share of the tokens that bag leaves out of a training text, each time others
         balance: weigh labels so that each counts the same, however rare it is
-        drop_missing_target: leave out rows without a label instead of refusing them
     """
     if data is None:
         raise gd.UserError("sentiment: no texts were given. Name a table of texts and labels: --data reviews.tsv")
 
     # 1 data
     reviews = gd.data.texts(
-        data, text=text, target=target, test=test or 0.2, tokens=tokens, size=vocabulary, min_count=min_count,
-        lower=True, max_length=max_length, drop_missing_target=drop_missing_target, seed=seed,
+        data, text=text, target=target, test=test or 0.2, header=header, separator=separator, encoding=encoding,
+        normalise=normalise, unescape=unescape, leave_out=leave_out, drop_missing_target=drop_missing_target,
+        tokens=tokens, size=vocabulary, min_count=min_count, lower=True, max_length=max_length, seed=seed,
     )  # fmt: skip
 
     # 2 model

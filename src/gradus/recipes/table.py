@@ -18,6 +18,8 @@ def table(
     drop: tuple[str, ...] = (),
     categories: Literal["one_hot", "code"] = "code",
     header: bool | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
     drop_missing_target: bool = False,
     balance: bool = False,
     hidden: int = 64,
@@ -41,6 +43,8 @@ def table(
         drop: a column that the model must not see; may be repeated
         categories: how categories enter: code (a learnt vector each) or one_hot
         header: whether the first row names the columns [decided by looking]
+        separator: what stands between two fields [decided by looking]
+        encoding: of the files [UTF-8, or what their first bytes tell]
         drop_missing_target: leave out rows without a target instead of refusing them
         balance: weigh classes so that each counts the same
         hidden: width of the two hidden layers
@@ -54,7 +58,7 @@ def table(
     # 1 data
     rows = gd.data.table(
         data, target, test=test or 0.2, kinds=kinds, drop=drop, categories=categories, header=header,
-        drop_missing_target=drop_missing_target, seed=seed,
+        separator=separator, encoding=encoding, drop_missing_target=drop_missing_target, seed=seed,
     )  # fmt: skip
 
     # 2 model: a line, and two hidden layers for what it leaves over; embeddings for the categories

@@ -12,7 +12,12 @@ from gradus.recipes.rung import rung
 def translate(
     *,
     data: str | None = None,
+    columns: tuple[str, ...] = (),
     reverse: bool = False,
+    header: bool | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    normalise: Literal["NFC", "NFD", "NFKC", "NFKD", "none"] = "NFC",
     model: Literal["lstm", "transformer"] = "lstm",
     tokens: Literal["bpe", "words", "characters"] = "bpe",
     vocabulary: int | None = 4000,
@@ -34,7 +39,12 @@ def translate(
 
     Settings:
         data: pairs of texts of your own: two columns of a TSV, CSV, JSON lines or Parquet file
+        columns: the two columns, given twice, where there are more
         reverse: from the second column to the first
+        header: whether the first row names the columns [decided by looking]
+        separator: what stands between two fields [decided by looking]
+        encoding: of the file [UTF-8, or what its first bytes tell]
+        normalise: the Unicode form that texts are brought to
         model: lstm (with attention) or transformer
         tokens: what either side is cut into
         vocabulary: the most tokens that either side may have
@@ -49,7 +59,10 @@ def translate(
     if data is None or gd.data.is_set("eng_fra", data):
         sentences = gd.data.eng_fra(data, reverse=reverse, **options)
     else:
-        sentences = gd.data.pairs(data, reverse=reverse, **options)
+        sentences = gd.data.pairs(
+            data, columns=columns, reverse=reverse, header=header, separator=separator, encoding=encoding,
+            normalise=normalise, **options,
+        )  # fmt: skip
 
     # 2 model: one half reads, the other writes and looks back at what was read
     sizes = (sentences.num_tokens, sentences.num_outputs)

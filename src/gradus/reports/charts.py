@@ -235,15 +235,16 @@ def attention(answer: Chart) -> Chart:
         "hovertemplate": "%{customdata}<extra></extra>", "xgap": 1, "ygap": 1,
     }  # fmt: skip
     ticks = {"showgrid": False, "automargin": False, "ticks": ""}
-    above = 14 + _widest(names[0])
+    above, left = 14 + _widest(names[0]), 14 + _widest(names[1])
     layout = {
-        "margin": {"l": 14 + _widest(names[1]), "t": above, "b": 8},
+        "margin": {"l": left, "t": above, "b": 8, "r": 8},
         "xaxis": {
             **ticks, "side": "top", "tickangle": -90, "tickvals": list(range(len(source))), "ticktext": names[0],
         },
         "yaxis": {**ticks, "autorange": "reversed", "tickvals": list(range(len(written))), "ticktext": names[1]},
     }  # fmt: skip
-    return {"data": [data], "layout": layout, "height": max(180, 22 * len(written) + above + 8)}
+    widths = [left + 8 + size * len(source) for size in (16, 40)]  # in pixels: labels don't overlap, cells aren't slabs
+    return {"data": [data], "layout": layout, "height": max(180, 22 * len(written) + above + 8), "widths": widths}
 
 
 def shown(token: str) -> str:

@@ -65,7 +65,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iter
 
 
 def place(name: str, chart: Chart, title: str = "", *, label: str = "", log: str = "") -> str:
-    """Where a chart is drawn.
+    """Where a chart is drawn; one that has "widths", the least and the greatest in pixels, scrolls where it must.
 
     Args:
         label: what it shows, where it has no title.
@@ -73,10 +73,14 @@ def place(name: str, chart: Chart, title: str = "", *, label: str = "", log: str
     """
     switch = f'<label class="switch"><input type="checkbox" data-log="{text(name)}"> {text(log)}</label>' if log else ""
     head = f"<figcaption>{text(title)}{switch}</figcaption>" if title or switch else ""
-    return (
-        f'<figure class="plot">{head}<div class="chart" id="chart-{text(name)}" role="img" '
-        f'aria-label="{text(title or label)}" style="height:{int(chart["height"])}px"></div></figure>'
+    least, most = chart.get("widths", (0, 0))
+    style = f"height:{int(chart['height'])}px" + (f";min-width:{least}px;max-width:{most}px" if most else "")
+    drawn = (
+        f'<div class="chart" id="chart-{text(name)}" role="img" aria-label="{text(title or label)}" '
+        f'style="{style}"></div>'
     )
+    drawn = f'<div class="wide">{drawn}</div>' if most else drawn
+    return f'<figure class="plot">{head}{drawn}</figure>'
 
 
 def slider(label: str) -> str:

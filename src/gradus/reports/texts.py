@@ -11,6 +11,7 @@ from gradus.reports.words import Words
 
 MAX_CHECKS = 12  # of what was written while it learnt, that are shown
 MAX_EXAMPLE = 120  # letters of a text in a table
+HALF = 390  # pixels of half a page
 FULL_SHADE = 12.0  # bits that a token costs, from which on it is shaded as strongly as can be
 
 
@@ -67,10 +68,10 @@ def answers(record: Record, words: Words) -> Section | None:
     if not found:
         return None
     body = ""
-    for group in ("best", "middle", "worst"):
-        entries = [entry for entry in found if entry["group"] == group]
-        body += f"<h3>{text(words(f'answers_{group}'))}</h3>" if entries else ""
-        body += f'<ol class="rows texts">{"".join(_answer(entry, words) for entry in entries)}</ol>' if entries else ""
+    titles = {"best": words("answers_best"), "middle": words("answers_middle"), "worst": words("answers_worst")}
+    for group, title in titles.items():
+        lines = "".join(_answer(entry, words) for entry in found if entry["group"] == group)
+        body += f'<h3>{text(title)}</h3><ol class="rows texts">{lines}</ol>' if lines else ""
     assert record.evidence is not None
     note = words("answers_note", split=words(record.evidence["split"]))
     return Section("answers", words("answers"), body, note)
@@ -88,7 +89,11 @@ def attention(record: Record, words: Words) -> Section | None:
 def attention_section(entries: list[dict[str, Any]], titles: list[str], words: Words) -> Section:
     """Pictures of attention, one for each entry of "attention", "tokens" and "source_tokens"."""
     drawn = {f"attention-{i}": charts.attention(entry) for i, entry in enumerate(entries)}
-    pictures = "".join(place(name, chart, title) for (name, chart), title in zip(drawn.items(), titles, strict=True))
+    shown = [
+        (chart["widths"][0], place(name, chart, title))
+        for (name, chart), title in zip(drawn.items(), titles, strict=True)
+    ]
+    pictures = "".join(f'<div class="across">{one}</div>' if least > HALF else one for least, one in shown)
     return Section(
         "attention", words("attention"), f'<div class="pair">{pictures}</div>', words("attention_note"), drawn
     )
@@ -182,7 +187,11 @@ def seen(entry: dict[str, Any], words: Words) -> str:
     """The tokens that the model sees of a text."""
     out = ""
     for name, tokens in entry.get("tokens", {}).items():
-        cells = "".join(f"<span>{text(visible(token, words))}</span>" for token in tokens)
+        cells = "".join(
+            f'<span title="{text(words("pieces", count=count))}">{text(visible(token, words))}'
+            f"{f'<sub>{count}</sub>' if count > 1 else ''}</span>"
+            for token, count in tokens
+        )
         more = entry["more_tokens"][name]
         out += f'<div class="tokens">{cells}{text(words("more_values", count=more)) if more else ""}</div>'
     return out

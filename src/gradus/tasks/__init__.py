@@ -25,5 +25,3 @@ __all__ = [
     "forecast_baselines",
     "from_json",
 ]
-
-TASKS[Forecast.name] = Forecast

@@ -9,7 +9,9 @@ import torch
 
 from gradus.data.dataset import Dataset, MemoryDataset
 from gradus.data.sequences import TextClasses, TextLines, TextPairs
+from gradus.data.windows import SeriesDataset
 from gradus.tasks import text_baselines
+from gradus.tasks.forecast import Forecast, forecast_baselines
 from gradus.tasks.task import Regression, Task
 from gradus.tasks.tokens import TokenTask
 
@@ -25,6 +27,8 @@ def baselines(task: Task, data: Dataset, split: str = "test", *, reference: bool
     """
     if len(data.splits[split]) == 0:
         return {}
+    if isinstance(data, SeriesDataset) and isinstance(task, Forecast):
+        return forecast_baselines(task, data, split)
     if isinstance(data, TextClasses):
         return text_baselines.text_classes(task, data, split)
     if isinstance(data, TextLines) and isinstance(task, TokenTask):

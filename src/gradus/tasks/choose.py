@@ -10,12 +10,14 @@ import torch
 
 from gradus.data.dataset import Dataset
 from gradus.data.sequences import TextLines, TextPairs, TextTags
+from gradus.data.windows import SeriesDataset
 from gradus.errors import UserError
+from gradus.tasks.forecast import Forecast
 from gradus.tasks.task import Binary, MultiClass, Regression, Task
 from gradus.tasks.tokens import NextToken, SequenceToSequence, Tagging
 
 TASKS: dict[str, type[Any]] = {
-    task.name: task for task in (Regression, Binary, MultiClass, Tagging, NextToken, SequenceToSequence)
+    task.name: task for task in (Regression, Binary, MultiClass, Tagging, NextToken, SequenceToSequence, Forecast)
 }
 
 
@@ -27,6 +29,8 @@ def for_target(data: Dataset, *, balance: bool = False, **options: Any) -> Task:
         options: of the task, as ``unsure=(0.4, 0.6)``.
     """
     target = data.target
+    if isinstance(data, SeriesDataset):
+        return Forecast.of(data, **options)
     for kind, objective in ((TextLines, NextToken), (TextTags, Tagging), (TextPairs, SequenceToSequence)):
         if isinstance(data, kind):
             made: Task = objective.of(data.reply, **options)

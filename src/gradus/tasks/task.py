@@ -67,6 +67,8 @@ class Task(ABC):
     def decoding(self, **options: Any) -> Decoding:
         """How the model writes: the fields of ``Decoding`` that are given, over the task's own defaults.
 
+        To ask for a beam is to ask for no draws, and to ask for draws (a temperature, top_k, top_p) for no beam.
+
         Raises:
             UserError: for an unknown field, naming the nearest.
         """
@@ -74,6 +76,13 @@ class Task(ABC):
         for key in options:
             if key not in known:
                 raise UserError(f"no setting '{key}' of decoding.{nearest(key, known)}")
+        draws = {"temperature", "top_k", "top_p"} & options.keys()
+        if draws and "beam" not in options:
+            options = {"beam": 1, "temperature": self.usual.temperature or 1.0, **options}
+        elif not draws and options.get("beam", 1) > 1:
+            options = {"temperature": 0.0, **options}
+        if options.get("temperature") and "beam" not in options:
+            options["beam"] = 1  # to draw is asked for, not to search
         return replace(self.usual, **options)
 
     @property

@@ -140,7 +140,7 @@ class NGram:
 def _characters(data: TextDataset, rows: np.ndarray) -> np.ndarray:
     """How many characters the tokens of each row but the first stand for, (rows,)."""
     if data.tokens.tokenizer == "characters":
-        return (data.source.lengths[rows] - 1).astype(np.float64)
+        return np.asarray(data.source.lengths[rows] - 1, dtype=np.float64)
     return np.array([data.tokens.characters[data.source[row][1:]].sum() for row in rows], dtype=np.float64)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -65,7 +65,7 @@ class TokenTask(Task):
         return int((targets != IGNORE).sum())
 
     def keep(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums a row: of negative log-likelihood, right tokens and characters, (batch, 3); of tokens that count, (batch,)."""
+        """Sums a row: of negative log-likelihood, right tokens and characters (batch, 3); of tokens (batch,)."""
         counts = targets != IGNORE
         flat = targets.flatten()
         losses = F.cross_entropy(outputs.flatten(0, -2), flat, ignore_index=IGNORE, reduction="none").view_as(targets)
@@ -224,7 +224,9 @@ class SequenceToSequence(TokenTask):
         out = [""] * len(rows)
         for begin in range(0, len(rows), WRITE_ROWS):
             some = order[begin : begin + WRITE_ROWS]
-            found = write_answers(model, data.source.padded(rows[some]).to(device), self.usual)
+            sources = data.source.padded(rows[some]).to(device)
+            most = min(self.usual.max_tokens, 2 * sources.shape[1] + 10)  # a model that has learnt little never ends
+            found = write_answers(model, sources, replace(self.usual, max_tokens=most))
             for place, one in zip(some.tolist(), found, strict=True):
                 out[place] = data.reply.decode(one.tokens)
         return out

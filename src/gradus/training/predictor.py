@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gradus import models, tasks
 from gradus.data import Encoder
 from gradus.data.columns import Raw
+from gradus.data.history import History
 from gradus.errors import UserError
 from gradus.tasks import Prediction, Task
 from gradus.training.checkpoint import read_directory, write_directory
@@ -56,7 +57,11 @@ class Predictor:
         assert self.encoder is not None
         inputs = torch.from_numpy(self.encoder.encode(raw))
         if not self.task.writes:
-            return self.decode(inputs)
+            predictions = self.decode(inputs)
+            column = self.encoder.columns[0]
+            if isinstance(column, History):
+                column.add_times(raw, predictions)
+            return predictions
         self.model.eval()
         chosen = self.task.decoding(**decoding)
         with torch.inference_mode(), autocast(self.device, self.precision):

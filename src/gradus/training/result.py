@@ -10,7 +10,9 @@ import numpy as np
 from torch import nn
 
 from gradus.data import Dataset
+from gradus.data.history import History
 from gradus.data.known_texts import labelled_like, lines_like, pairs_like
+from gradus.data.series import series_like
 from gradus.data.table import labelled, rows_of
 from gradus.data.tokens import Tokens
 from gradus.errors import UserError
@@ -103,7 +105,7 @@ class Run:
     def reads_tables(self) -> bool:
         """Whether its input is rows of named columns."""
         encoder = self.predictor.encoder
-        return encoder is not None and encoder.is_table
+        return encoder is not None and (encoder.is_table or isinstance(encoder.columns[0], History))
 
     @property
     def reads_texts(self) -> bool:
@@ -134,7 +136,7 @@ class Run:
             raise UserError(f"{path}: a run for {task.name} can't be measured on a file; open it in Python.")
         return self.test(labelled_like(path, encoder, self.text_columns, arguments.get("target")))
 
-    def table_rows(self, source: Any) -> list[dict[str, Any]]:
+    def table_rows(self, source: Any) -> list[Any]:
         """The rows of a table file or data frame, with the columns that the run reads."""
         assert self.predictor.encoder is not None
         return rows_of(source, self.predictor.encoder)
@@ -143,6 +145,8 @@ class Run:
         """Loss and metrics on all rows of a table file or data frame, which must hold the target."""
         predictor = self.predictor
         assert predictor.encoder is not None
+        if isinstance(predictor.encoder.columns[0], History):
+            return self.test(series_like(source, predictor.encoder))
         inputs, targets = labelled(source, predictor.encoder)
         return predictor.measure(inputs, targets)
 

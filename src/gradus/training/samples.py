@@ -27,25 +27,24 @@ TEMPERATURES = (0.5, 0.8, 1.0)
 MAX_TOKENS = 60  # of a sample
 SOURCES = 3  # texts that are answered at each check
 Sample = dict[str, Any]
+Writer = Callable[[nn.Module, int], list[Sample]]
 
 
 class Samples(Observer):
     """Writes samples after each check.
 
     Args:
-        write: gives the samples of a model in evaluation mode, each with its "text".
+        write: gives the samples of a model in evaluation mode at a step, each with its "text".
         show: is told the one in the middle, as one line.
     """
 
-    def __init__(
-        self, write: Callable[[nn.Module], list[Sample]], directory: RunDirectory, show: Callable[[str], None] | None
-    ) -> None:
+    def __init__(self, write: Writer, directory: RunDirectory, show: Callable[[str], None] | None) -> None:
         self.write, self.directory, self.show = write, directory, show
 
     def checked(self, state: TrainState, metrics: dict[str, float]) -> None:
         begun = time.perf_counter()
         with generators_kept(), state.weights_in_use() as model, torch.inference_mode():
-            samples = self.write(model)
+            samples = self.write(model, state.step)
         with self.directory.samples.open("a", encoding="utf-8", errors="replace") as file:
             file.write(json.dumps({"step": state.step, "samples": samples}, ensure_ascii=False) + "\n")
         told = " ".join(str(samples[len(samples) // 2]["text"]).split())
@@ -73,7 +72,7 @@ def generators_kept() -> Iterator[None]:
             np.random.set_state(saved[1])
 
 
-def _writer(prepared: Prepared) -> Callable[[nn.Module], list[Sample]] | None:
+def _writer(prepared: Prepared) -> Writer | None:
     data, task, seed = prepared.data, prepared.task, prepared.order.seed
     if isinstance(data, TextLines) and isinstance(task, NextToken):
         nothing = torch.from_numpy(data.encoder.encode({data.tokens.name: np.array([""], dtype=object)}))
@@ -86,11 +85,11 @@ def _writer(prepared: Prepared) -> Callable[[nn.Module], list[Sample]] | None:
     return None
 
 
-def _from_nothing(data: TextLines, task: Task, nothing: Tensor, seed: int) -> Callable[[nn.Module], list[Sample]]:
-    def write(model: nn.Module) -> list[Sample]:
+def _from_nothing(data: TextLines, task: Task, nothing: Tensor, seed: int) -> Writer:
+    def write(model: nn.Module, step: int) -> list[Sample]:
         out = []
         for temperature in TEMPERATURES:
-            decoding = task.decoding(temperature=temperature, max_tokens=MAX_TOKENS, seed=seed)
+            decoding = task.decoding(temperature=temperature, max_tokens=MAX_TOKENS, seed=seed + step)
             text = task.write(model, nothing, data.encoder, decoding)[0]["text"]
             out.append({"temperature": temperature, "text": text})
         return out
@@ -98,11 +97,11 @@ def _from_nothing(data: TextLines, task: Task, nothing: Tensor, seed: int) -> Ca
     return write
 
 
-def _answers(data: TextPairs, task: Task, rows: np.ndarray, inputs: Tensor) -> Callable[[nn.Module], list[Sample]]:
+def _answers(data: TextPairs, task: Task, rows: np.ndarray, inputs: Tensor) -> Writer:
     greedy: Decoding = task.decoding(beam=1, max_tokens=MAX_TOKENS)
     sources, true = (data.raw[name][rows].tolist() for name in (data.tokens.name, data.reply.name))
 
-    def write(model: nn.Module) -> list[Sample]:
+    def write(model: nn.Module, step: int) -> list[Sample]:
         found = task.write(model, inputs, data.encoder, greedy)
         told = zip(sources, true, found, strict=True)
         return [{"source": source, "true": answer, "text": said["text"]} for source, answer, said in told]

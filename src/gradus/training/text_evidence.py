@@ -28,7 +28,8 @@ ANSWERS, ATTENTIONS, BEGINNINGS, SHADED, TAGGED = 12, 4, 4, 5, 12  # texts that 
 MEASURED = 96  # texts from which those that are shown are chosen
 BINS = 60  # of a histogram
 MAX_LETTERS = 2_000  # of a text that is kept
-MAX_TOKENS = 80  # of a text that are kept one by one
+MAX_TOKENS, MAX_SHADED = 80, 240  # of a text that are kept one by one
+COSTLY = 16  # tokens that are told to cost most
 MAX_SIDE = 32  # tokens on either side of a picture of attention that can be read
 TEMPERATURES = (0.5, 0.8, 1.0)
 CLAUSE = re.compile(r"[,.;:!?\n，。；：！？、]")
@@ -70,7 +71,7 @@ def describe(data: TextDataset, entry: Values, *, tokens: bool = False) -> None:
     if tokens:
         seen = [(data.tokens, data.source)]
         seen += [(data.reply, data.answers)] if isinstance(data, TextPairs) else []
-        entry["tokens"] = {c.name: c.spoken(ids[row][:MAX_TOKENS]) for c, ids in seen}
+        entry["tokens"] = {c.name: readable(c, ids[row][:MAX_TOKENS]) for c, ids in seen}
         entry["more_tokens"] = {c.name: max(0, len(ids[row]) - MAX_TOKENS) for c, ids in seen}
 
 
@@ -223,33 +224,38 @@ def _surprises(prepared: Prepared, data: TextLines, rows: np.ndarray) -> Values:
     """The tokens that cost most bits in all, and some texts with what each token costs, from hard to easy ones."""
     some = some_rows(rows, MEASURED)
     bits = _bits(prepared, data, some)
-    column, size = data.tokens, data.tokens.size
-    ids = np.concatenate([data.source[row][1:] for row in some])
-    total = np.bincount(ids, np.concatenate([bits[i] for i in range(len(some))]), size)
-    counts = np.bincount(ids, minlength=size)
-    costly = [int(i) for i in np.argsort(-total, kind="stable")[:16] if counts[i]]
-    names = column.spoken(costly)
+    pieces = [_priced(data.tokens, data.source[row][1:], bits[place]) for place, row in enumerate(some.tolist())]
+    costs: dict[str, list[float]] = {}
+    for text, price in (piece for line in pieces for piece in line):
+        costs.setdefault(text, []).append(price)
+    whole = sum(map(sum, costs.values())) or 1.0
     tokens = [
-        {
-            "token": name,
-            "count": int(counts[i]),
-            "mean": float(total[i] / counts[i]),
-            "share": float(total[i] / total.sum()),
-        }
-        for name, i in zip(names, costly, strict=True)
+        {"token": text, "count": len(found), "mean": sum(found) / len(found), "share": sum(found) / whole}
+        for text, found in sorted(costs.items(), key=lambda item: -sum(item[1]))[:COSTLY]
     ]
     means = np.array([bits[place].mean() if len(bits[place]) else 0.0 for place in range(len(some))])
     order = np.argsort(-means, kind="stable")
     chosen = dict.fromkeys(order[np.linspace(0, len(order) - 1, min(SHADED, len(order))).astype(int)].tolist())
-    shaded = []
-    for place in chosen:
-        row = int(some[place])
-        pieces, at = [], 0
-        for text, count in readable(column, data.source[row][1 : MAX_TOKENS * 3]):
-            pieces.append([text, round(float(bits[place][at : at + count].sum()), 2)])
-            at += count
-        shaded.append({"row": row, "pieces": pieces, "mean": float(means[place]), "more": len(bits[place]) > at})
+    gap = " " if data.tokens.tokenizer == "words" else ""
+    shaded = [
+        {
+            "row": int(some[place]),
+            "pieces": [[text + gap, round(price, 2)] for text, price in pieces[place][:MAX_SHADED]],
+            "more": len(pieces[place]) > MAX_SHADED,
+            "mean": float(means[place]),
+        }
+        for place in chosen
+    ]
     return {"costly": tokens, "shaded": shaded, "costly_rows": len(some)}
+
+
+def _priced(column: Tokens, ids: np.ndarray, bits: np.ndarray) -> list[tuple[str, float]]:
+    """Readable tokens with what each costs in bits."""
+    out, at = [], 0
+    for text, count in readable(column, ids):
+        out.append((text, float(bits[at : at + count].sum())))
+        at += count
+    return out
 
 
 def _bits(prepared: Prepared, data: TextLines, rows: np.ndarray) -> Ragged:
