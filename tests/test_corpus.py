@@ -236,7 +236,7 @@ def test_lines_held_out_give_the_vocabulary_nothing() -> None:
 
 
 def test_the_sample_of_a_large_text_is_bounded_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_text, "SAMPLE", 5_000)
+    monkeypatch.setitem(prepare_text.SAMPLES, "characters", 5_000)
     text = "".join(f"{chr(0x4E00 + i)}\n" * 100 for i in range(200))  # 80 kB, another character every 400 bytes
     data = corpus(written(text), tokens="characters", valid=0.0, test=0.0)
     known = [ord(c) - 0x4E00 for c in data.tokens.labels[4:] if c != "\n"]

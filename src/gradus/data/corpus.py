@@ -11,7 +11,7 @@ import numpy as np
 
 from gradus.data.columns import Target
 from gradus.data.encoder import Encoder
-from gradus.data.prepare_text import Asked, prepared
+from gradus.data.prepare_text import SAMPLES, Asked, prepared
 from gradus.data.ragged import Ragged
 from gradus.data.sequences import TextCorpus
 from gradus.data.splits import Splits
@@ -109,8 +109,9 @@ def blocks(text: Prepared, length: int) -> tuple[Ragged, Splits]:
 def _notes(text: Prepared, asked: Asked) -> tuple[str, ...]:
     told: dict[str, Any] = text.told
     notes = []
-    if told["sample"]:
-        notes.append(f"the vocabulary is that of a sample of {told['sample'] / 1e6:.0f} MB of the training text")
+    sample = SAMPLES[asked.tokens]
+    if told["bytes"] * (1 - told["valid"] - told["test"]) > sample:
+        notes.append(f"the vocabulary is that of a sample of {sample / 1e6:.0f} MB of the training text")
     if asked.valid is None or asked.test is None:
         notes.append(
             f"{told['valid']:.2g} of the text is for validation, {told['test']:.2g} for test [--valid, --test]"

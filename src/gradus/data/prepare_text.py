@@ -29,7 +29,8 @@ from gradus.data.tokens import EOS, UNK, Tokens
 from gradus.errors import UserError
 
 VERSION = 1  # of what preparing gives; a new one makes old caches be left
-SAMPLE, PLACES = 32_000_000, 128  # bytes that a vocabulary is fitted on, and from how many pieces they come
+SAMPLES = {"characters": 32_000_000, "words": 32_000_000, "bpe": 8_000_000}  # bytes that a vocabulary is fitted on
+PLACES = 128  # from how many pieces of the text they come
 SHARE, HELD_OUT = 0.05, 4_000_000  # validation and test each: of the text, but so many bytes at most
 SIZES = {"bpe": 8_000, "words": 50_000}  # of a vocabulary where none is asked for
 _LINES = 0x11E5  # what chance is for: keeps its streams apart
@@ -69,7 +70,7 @@ def prepared(source: str | Path, asked: Asked, column: Tokens | None, workers: i
     files = find_texts(source)
     about = (str(Path(source).resolve()), asked, None if column is None else kinds.to_json(column))
     place = cache_directory() / "corpora" / hashlib.sha256(repr(about).encode()).hexdigest()[:32]
-    what = (VERSION, text_files.PIECE, SAMPLE, text_files.key_of(files))
+    what = (VERSION, text_files.PIECE, SAMPLES[asked.tokens], text_files.key_of(files))
     key = hashlib.sha256(repr(what).encode()).hexdigest()
     found = text_store.read(place, key)
     if found is not None:
@@ -118,8 +119,7 @@ def _build(
                 store.append(done, piece.split)
                 has(piece.size)
         text_files.check_unchanged(files)
-        sampled = SAMPLE if total * (1 - valid - test) > SAMPLE else 0
-        store.finish(key, column, {"bytes": total, "valid": valid, "test": test, "sample": sampled})
+        store.finish(key, column, {"bytes": total, "valid": valid, "test": test})
 
 
 def _unpacked(files: Sequence[TextFile], directory: Path) -> list[TextFile]:
@@ -217,12 +217,11 @@ class _Fit:
     lines: Lines | None
 
     def run(self, pieces: Sequence[Piece]) -> Tokens:
-        asked, some = self.asked, pieces
+        asked, some, sample = self.asked, pieces, SAMPLES[self.asked.tokens]
         if len(pieces) > PLACES:
             some = [pieces[len(pieces) * number // PLACES] for number in range(PLACES)]
-        most = SAMPLE // max(len(some), 1)
-        if sum(piece.size for piece in pieces) <= SAMPLE:
-            most = SAMPLE
+        fits = sum(piece.size for piece in pieces) <= sample
+        most = sample if fits else sample // len(some)
         return Tokens.fit(
             "text",
             [text for piece in some for text in self._texts(piece, most)],

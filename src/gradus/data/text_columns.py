@@ -133,9 +133,9 @@ def one_column(table: TableText, so: str) -> str:
     """What is said of a table of one column."""
     tried = ", ".join(SEPARATORS.values())
     value = next((str(v) for v in next(iter(table.columns.values())) if v), "")
-    hint = (
-        f"Between the fields {tried} were tried; name what stands there with --separator. " if not table.named else ""
-    )
+    hint = f"Between the fields {tried} were tried; name what stands there with --separator. "
+    if table.named:
+        hint = "If something else stands between its fields, name that with --separator. "
     return f"{table.source}: one column only, {so}. {hint}It starts with {value[:40]!r}."
 
 

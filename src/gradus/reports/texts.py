@@ -234,5 +234,5 @@ def _shade(token: str, bits: Any, words: Words) -> str:
     cost = charts.number(bits)
     strength = 100 * min(1.0, (cost or 0.0) / FULL_SHADE)
     told = text(words("costs", bits="?" if cost is None else f"{cost:.1f}"))
-    end = token == "<eos>"
+    end = token.strip() == "<eos>"
     return f'<span title="{told}" style="--cost:{strength:.0f}%">{"⏎" if end else text(token)}</span>'

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from gradus.data.dataset import Dataset
 from gradus.data.encoder import Encoder
 from gradus.data.sequences import TextPairs
-from gradus.data.tokens import BOS, EOS, IGNORE, PAD, Tokens
+from gradus.data.tokens import BOS, EOS, IGNORE, PAD, UNK, Tokens
 from gradus.errors import UserError
 from gradus.tasks.decoding import Decoding, write_answers, write_on
 from gradus.tasks.task import Prediction, Task
@@ -172,6 +172,8 @@ class NextToken(TokenTask):
             ids = row[row != PAD]
             if int(ids[-1]) == EOS and len(ids) > 1:  # a beginning doesn't end, but the end of a text may be one
                 ids = ids[:-1]
+            if ids.tolist() == [UNK]:  # nothing that is known: as after the end of another text
+                ids = torch.full_like(ids, EOS)
             found = write_on(model, ids[None], decoding, number)[0]
             begun = column.decode(ids.tolist())
             out.append({"text": column.decode([*ids.tolist(), *found.tokens]), "begun": begun, "score": found.score})
