@@ -303,11 +303,12 @@ def test_a_damaged_cache_is_made_again() -> None:
 # killed, interrupted, disk full, two at once
 
 PROGRAM = """
-import sys, resource, signal
-from gradus.data import text_files, text_store
-from gradus.data.prepare_text import Asked, prepared
+import resource, sys, time
+from gradus.data import prepare_text, text_files, text_store
+from gradus.data.prepare_text import Asked, prepared, texts_of
 from gradus.errors import UserError
 text_files.PIECE, text_store.SYNC_SECONDS = 1000, 0.0
+prepare_text.texts_of = lambda *a: (time.sleep(0.005), texts_of(*a))[1]  # time enough to be killed in
 if {limit}:
     resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 try:
@@ -362,7 +363,7 @@ def undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dic
 
 def test_killed_at_any_instant_it_is_gone_on_with_to_the_same_bytes(undisturbed: dict[str, bytes]) -> None:
     total = len(pieces_of(find_texts("text.txt"), lines=True))
-    assert total > 100
+    assert total > 60
     for share in (0.1, 0.4, 0.7):
         process = begun()
         wait_for(int(share * total), process)

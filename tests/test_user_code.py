@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import random
 import re
 from collections.abc import Callable
@@ -147,6 +149,16 @@ def test_the_readme_s_python_runs_as_printed(real: Callable[[str], Path]) -> Non
     assert names["run"].metrics["test"]["accuracy"] > 0.75  # type: ignore[attr-defined]
     exec(mnist, names)
     assert names["run"].metrics["test"]["accuracy"] > 0.95  # type: ignore[attr-defined]
+
+
+def test_the_readme_s_texts_run_as_printed(real: Callable[[str], Path]) -> None:
+    with gzip.open(real("ag_news/train.csv.gz"), "rt", encoding="utf-8", newline="") as file:
+        rows = [(text, grade) for grade, text in csv.reader(file)][:3000]
+    with Path("reviews.tsv").open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, delimiter="\t").writerows([("review", "grade"), *rows])
+    names: dict[str, object] = {}
+    exec(python_blocks("README.md")[2], names)
+    assert names["run"].metrics["test"]["accuracy"] > 0.75  # type: ignore[attr-defined]
 
 
 def test_contributing_s_loop_survives_being_cut_off() -> None:

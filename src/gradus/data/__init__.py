@@ -2,9 +2,10 @@
 
 from gradus.data.augment import Augmentation, Colour, Crop, Erase, Flip, Mixup, Noise, Rotate, Shift
 from gradus.data.corpus import corpus
-from gradus.data.dataset import Batch, Dataset, Draw, Inputs, MapDataset, MemoryDataset
+from gradus.data.dataset import Batch, Dataset, Draw, Inputs, MemoryDataset
 from gradus.data.encoder import Encoder
 from gradus.data.language import ag_news, eng_fra, lines, names, pairs, poems, tagged, texts
+from gradus.data.map_dataset import MapDataset
 from gradus.data.order import Order, keyed_uniform, mix, permutation
 from gradus.data.pictures import pictures
 from gradus.data.sequences import TextClasses, TextCorpus, TextLines, TextPairs, TextTags

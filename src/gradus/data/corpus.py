@@ -51,7 +51,7 @@ def corpus(
             its end is for validation and test. ``lines`` makes each line a row of its own, and chance, keyed by seed
             and line, says which split it is in.
         length: tokens of a row, 256 unless told; of lines those that a longer one is cut to, 1,024 unless told.
-        valid, test: shares of the text; None takes a twentieth each, but four megabytes at most.
+        valid, test: shares of the text; None takes a twentieth each, but one megabyte at most.
         workers: processes that tokenise; None takes one a processor, 0 does it here. The tokens are the same.
 
     Raises:

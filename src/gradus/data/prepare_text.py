@@ -6,6 +6,7 @@ files in the order of the text (``text_store.py``).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -31,7 +32,7 @@ from gradus.errors import UserError
 VERSION = 1  # of what preparing gives; a new one makes old caches be left
 SAMPLES = {"characters": 32_000_000, "words": 32_000_000, "bpe": 8_000_000}  # bytes that a vocabulary is fitted on
 PLACES = 128  # from how many pieces of the text they come
-SHARE, HELD_OUT = 0.05, 4_000_000  # validation and test each: of the text, but so many bytes at most
+SHARE, HELD_OUT = 0.05, 1_000_000  # validation and test each: of the text, but so many bytes at most
 SIZES = {"bpe": 8_000, "words": 50_000}  # of a vocabulary where none is asked for
 _LINES = 0x11E5  # what chance is for: keeps its streams apart
 
@@ -70,7 +71,7 @@ def prepared(source: str | Path, asked: Asked, column: Tokens | None, workers: i
     files = find_texts(source)
     about = (str(Path(source).resolve()), asked, None if column is None else kinds.to_json(column))
     place = cache_directory() / "corpora" / hashlib.sha256(repr(about).encode()).hexdigest()[:32]
-    what = (VERSION, text_files.PIECE, SAMPLES[asked.tokens], text_files.key_of(files))
+    what = (VERSION, text_files.PIECE, SAMPLES[asked.tokens], SHARE, HELD_OUT, text_files.key_of(files))
     key = hashlib.sha256(repr(what).encode()).hexdigest()
     found = text_store.read(place, key)
     if found is not None:
@@ -113,9 +114,10 @@ def _build(
     work = _Work(tuple(plain), column, lines)
     with Store(partial, lines=asked.lines) as store:
         left = pieces[store.pieces :]
-        with bar_of_bytes("tokenising", total) as has:
-            has(sum(piece.size for piece in pieces) - sum(piece.size for piece in left))
-            for piece, done in zip(left, in_order(work.run, left, workers, name=name), strict=True):
+        answers = contextlib.closing(in_order(work.run, left, workers, name=name))
+        with bar_of_bytes("tokenising", total) as has, answers as found:
+            has(total - sum(piece.size for piece in left))
+            for piece, done in zip(left, found, strict=True):
                 store.append(done, piece.split)
                 has(piece.size)
         text_files.check_unchanged(files)

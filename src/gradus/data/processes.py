@@ -12,7 +12,7 @@ import signal
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -29,11 +29,14 @@ Answer = TypeVar("Answer")
 AHEAD = 2  # things that each process has waiting for it
 
 
-def in_order(work: Callable[[Thing], Answer], things: Iterable[Thing], workers: int, *, name: str) -> Iterator[Answer]:
+def in_order(
+    work: Callable[[Thing], Answer], things: Iterable[Thing], workers: int, *, name: str
+) -> Generator[Answer, None, None]:
     """What ``work`` answers to each thing, in their order, however many processes do it; 0 does it here.
 
-    ``work`` and what it holds reach a process once; so many answers wait at a time that memory stays bounded. An
-    error in a process is raised here, in the place of its answer. The processes end with this one, however it ends.
+    ``work`` and what it holds reach a process once, and few answers wait at a time, so that memory stays bounded. An
+    error in a process is raised here, in the place of its answer. The processes end with this one, however it ends,
+    and when the generator is closed.
 
     Args:
         name: what is worked on, for the message where a process died.

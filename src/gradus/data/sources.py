@@ -13,8 +13,9 @@ from gradus.data import splits as cut
 from gradus.data.augment import Augmentation
 from gradus.data.columns import Column, Numbers, Picture, Raw, Target
 from gradus.data.columns import Sequence as SequenceColumn
-from gradus.data.dataset import Dataset, MapDataset, MemoryDataset
+from gradus.data.dataset import Dataset, MemoryDataset
 from gradus.data.encoder import Encoder
+from gradus.data.map_dataset import MapDataset
 from gradus.errors import UserError
 
 

@@ -88,8 +88,10 @@ def _build(place: Path, key: str, work: _Work, ends: np.ndarray, workers: int) -
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        with Store(partial, lines=True) as store, bar_of_bytes("tokenising", int(ends[-1])) as has:
-            for rows, done in zip(parts, in_order(work.run, parts, workers, name="texts"), strict=True):
+        answers = contextlib.closing(in_order(work.run, parts, workers, name="the texts"))
+        bar = bar_of_bytes("tokenising", int(ends[-1]))
+        with Store(partial, lines=True) as store, bar as has, answers as found:
+            for rows, done in zip(parts, found, strict=True):
                 store.append(done, 0)
                 has(int(ends[rows.stop - 1] - (ends[rows.start - 1] if rows.start else 0)))
             store.finish(key, work.column, {})

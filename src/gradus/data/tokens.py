@@ -9,10 +9,10 @@ import re
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -89,9 +89,8 @@ class Tokens:
         told = (column.normalised(text) for text in texts)
         if tokenizer == "bpe":
             return column._with(bpe=_train_bpe(told, size or 8_000, max(min_count, 2)))
-        counts: Counter[str] = Counter()
-        for text in told:
-            counts.update(text if tokenizer == "characters" else WORD.findall(text))
+        words = chain.from_iterable(map(WORD.findall, told))
+        counts = _characters_in(told) if tokenizer == "characters" else Counter(words)
         kept = [t for t in sorted(counts, key=lambda t: (-counts[t], t)) if counts[t] >= min_count]
         return column._with(tokens=tuple(kept[: None if size is None else size - 4]))
 
@@ -219,6 +218,14 @@ class Tokens:
         rows = [b"".join(map(known.__getitem__, row)) for row in chunks]
         starts = np.concatenate([[0], np.cumsum([len(row) // 4 for row in rows])]).astype(np.int64)
         return Ragged(np.frombuffer(b"".join(rows), dtype=np.int32), starts)
+
+
+def _characters_in(texts: Iterator[str]) -> Counter[str]:
+    """How often each character comes in all the texts."""
+    counts = np.zeros(0x110000, dtype=np.int64)
+    while some := list(islice(texts, 10_000)):
+        counts += np.bincount(_codes("".join(some)), minlength=len(counts))
+    return Counter({chr(code): int(counts[code]) for code in np.flatnonzero(counts)})
 
 
 def _codes(text: str) -> np.ndarray:
