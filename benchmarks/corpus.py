@@ -1,6 +1,7 @@
 """A text of 2 GB made ready for a language model by ``gd.data.corpus``: seconds, memory, and killed midway.
 
-    python benchmarks/corpus.py [--megabytes 2000] [--tokens characters bpe] [--workers 2] [--rival-megabytes 100]
+    python benchmarks/corpus.py [--megabytes 2000] [--tokens characters bpe] [--rows blocks] [--workers 2]
+        [--rival-megabytes 100]
 
 It writes the text (words of Latin letters and of Chinese characters by Zipf's law, in lines) into a temporary directory
 and prepares it in a process of its own with an empty cache. Then it starts once more; then with an empty cache again,
@@ -71,15 +72,15 @@ def write_text(path: Path, megabytes: int) -> None:
             number += step
 
 
-def ours(place: str, tokens: str, workers: int) -> dict[str, Any]:
+def ours(place: str, tokens: str, asked: argparse.Namespace) -> dict[str, Any]:
     from gradus.data import corpus  # and torch with it
 
     begun = time.perf_counter()
-    data = corpus(place, tokens=tokens, workers=workers)
+    data = corpus(place, tokens=tokens, rows=asked.rows, workers=asked.workers)
     return {"seconds": time.perf_counter() - begun, "tokens": len(data.source.flat), "vocabulary": data.tokens.size}
 
 
-def loop(place: str, tokens: str, workers: int) -> dict[str, Any]:
+def loop(place: str, tokens: str, asked: argparse.Namespace) -> dict[str, Any]:
     encode = encoder(place, tokens)
     begun = time.perf_counter()
     ids: list[int] = []
@@ -89,7 +90,7 @@ def loop(place: str, tokens: str, workers: int) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - begun, "tokens": len(ids)}
 
 
-def datasets(place: str, tokens: str, workers: int) -> dict[str, Any]:
+def datasets(place: str, tokens: str, asked: argparse.Namespace) -> dict[str, Any]:
     from datasets import load_dataset  # type: ignore[import-untyped]
 
     encode = encoder(place, tokens)
@@ -97,7 +98,7 @@ def datasets(place: str, tokens: str, workers: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=Path(place).parent) as cache:
         lines = load_dataset("text", data_files=place, cache_dir=cache, split="train", keep_linebreaks=True)
         told = lines.map(
-            functools.partial(_encoded, encode), batched=True, num_proc=workers, remove_columns=["text"]
+            functools.partial(_encoded, encode), batched=True, num_proc=asked.workers, remove_columns=["text"]
         ).with_format("numpy")  # fmt: skip
         found = sum(len(row) for row in told[: len(told) // 100]["ids"])
         seconds = time.perf_counter() - begun
@@ -144,9 +145,10 @@ def children(process: int) -> list[int]:
     return direct + [inner for child in direct for inner in children(child)]
 
 
-def run(side: str, text: Path, tokens: str, workers: int, cache: Path, kill_at: int = 0) -> dict[str, Any]:
+def run(side: str, text: Path, tokens: str, asked: argparse.Namespace, cache: Path, kill_at: int = 0) -> dict[str, Any]:
     """One side in a process of its own: its answer with its peaks of memory; at ``kill_at`` bytes of tokens it dies."""
     command = [sys.executable, __file__, "--side", side, "--place", str(text), "--tokens", tokens]
+    command += ["--workers", str(asked.workers), "--rows", asked.rows]
     environment = {
         **os.environ,
         "GRADUS_CACHE": str(cache),
@@ -154,9 +156,7 @@ def run(side: str, text: Path, tokens: str, workers: int, cache: Path, kill_at: 
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     }
     begun = time.perf_counter()
-    process = subprocess.Popen(
-        [*command, "--workers", str(workers)], stdout=subprocess.PIPE, text=True, env=environment
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     peak = [0, 0]
 
     def look() -> None:
@@ -184,17 +184,17 @@ def digests(cache: Path) -> dict[str, str]:
     return out
 
 
-def measure(text: Path, tokens: str, workers: int, rival_megabytes: int) -> None:
+def measure(text: Path, tokens: str, asked: argparse.Namespace) -> None:
     megabytes = text.stat().st_size / 1e6
     calm, killed = text.with_name("calm"), text.with_name("killed")
-    first = run("ours", text, tokens, workers, calm)
+    first = run("ours", text, tokens, asked, calm)
     print(
         f"{tokens:<11}prepared in {first['seconds']:.1f} s, {megabytes / first['seconds']:.1f} MB/s: "
         f"{first['tokens'] / 1e6:,.0f} million tokens of {first['vocabulary']:,}; peak {first['own']:.0f} MB of its "
         f"own, {first['pages']:.0f} MB with pages of files",
         flush=True,
     )
-    again = run("ours", text, tokens, workers, calm)
+    again = run("ours", text, tokens, asked, calm)
     print(
         f"{'':<11}second start {again['seconds']:.2f} s ({again['process_seconds']:.1f} s with the imports)", flush=True
     )
@@ -203,8 +203,8 @@ def measure(text: Path, tokens: str, workers: int, rival_megabytes: int) -> None
     shutil.copy(column, text.with_name(f"vocabulary-{tokens}.json"))
     expected = digests(calm)
     shutil.rmtree(calm)
-    broken = run("ours", text, tokens, workers, killed, kill_at=size // 2)
-    resumed = run("ours", text, tokens, workers, killed)
+    broken = run("ours", text, tokens, asked, killed, kill_at=size // 2)
+    resumed = run("ours", text, tokens, asked, killed)
     same = "every byte the same" if digests(killed) == expected else "THE BYTES DIFFER"
     shutil.rmtree(killed)
     print(
@@ -213,16 +213,16 @@ def measure(text: Path, tokens: str, workers: int, rival_megabytes: int) -> None
     )
     some = text.with_name("some.txt")
     with text.open("rb") as whole, some.open("wb") as part:
-        content = whole.read(1_000_000 * rival_megabytes)
+        content = whole.read(1_000_000 * asked.rival_megabytes)
         part.write(content[: content.rfind(b"\n") + 1])
     for side in ("ours", "datasets", "loop"):
         if side == "datasets" and importlib.util.find_spec("datasets") is None:
             continue
-        found = run(side, some, tokens, workers, calm)
+        found = run(side, some, tokens, asked, calm)
         shutil.rmtree(calm, ignore_errors=True)
         print(
-            f"{'':<11}{rival_megabytes} MB by {side}: {found['seconds']:.1f} s, "
-            f"{rival_megabytes / found['seconds']:.1f} MB/s, peak {found['own']:.0f} MB of its own",
+            f"{'':<11}{asked.rival_megabytes} MB by {side}: {found['seconds']:.1f} s, "
+            f"{asked.rival_megabytes / found['seconds']:.1f} MB/s, peak {found['own']:.0f} MB of its own",
             flush=True,
         )
 
@@ -231,6 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=2_000)
     parser.add_argument("--tokens", nargs="+", default=["characters", "bpe"])
+    parser.add_argument("--rows", choices=("blocks", "lines"), default="blocks")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rival-megabytes", type=int, default=100)
     parser.add_argument("--side", choices=("ours", "loop", "datasets"), help=argparse.SUPPRESS)
@@ -238,7 +239,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.side:
         side = {"ours": ours, "loop": loop, "datasets": datasets}[asked.side]
-        print(json.dumps(side(asked.place, asked.tokens[0], asked.workers)))
+        print(json.dumps(side(asked.place, asked.tokens[0], asked)))
         return
     root = Path(tempfile.mkdtemp())
     try:
@@ -246,7 +247,7 @@ def main() -> None:
         write_text(root / "text.txt", asked.megabytes)
         print(f"{asked.megabytes:,} MB of text written in {time.perf_counter() - begun:.0f} s", flush=True)
         for tokens in asked.tokens:
-            measure(root / "text.txt", tokens, asked.workers, asked.rival_megabytes)
+            measure(root / "text.txt", tokens, asked)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

@@ -134,7 +134,7 @@ def names(rounds: int, epochs: int) -> None:
         _, right, seconds = our_names(data, fewer, **quick)
         if right >= theirs_right:
             print(
-                f"names, until the accuracy of the course's {epochs} epochs ({theirs_right:.4f}, {course_seconds:.1f} s): "
+                f"names, to the accuracy of the course's {epochs} epochs ({theirs_right:.4f}, {course_seconds:.1f} s): "
                 f"ours {right:.4f} in {seconds:.1f} s, {fewer} epochs of one layer: {course_seconds / seconds:.2f} ×"
             )
             return

@@ -33,7 +33,8 @@ REFUSED = [
      ["bad.txt", "empty"]),
     ("labels missing", "sentiment", HEAD + REVIEWS + "fine film\t\n", ["--target", "grade"],
      ["row 82", "'grade' is empty", "--drop-missing-target"]),
-    ("one class", "sentiment", HEAD + REVIEWS.replace("loathed", "liked"), ["--target", "grade"], ["bad.txt", "'liked'"]),
+    ("one class", "sentiment", HEAD + REVIEWS.replace("loathed", "liked"), ["--target", "grade"],
+     ["bad.txt", "'liked'"]),
     ("no such column", "sentiment", HEAD + REVIEWS, ["--target", "grades"], ["'grades'", "'grade'"]),
     ("three columns of pairs", "translate", PAIRS.replace("\n", "\tEnglish to French\n"), [], ["bad.txt", "3 columns"]),
     ("one column of pairs", "translate", PAIRS.replace("\t", " "), [], ["bad.txt"]),
@@ -53,7 +54,7 @@ REFUSED = [
 def test_one_clear_line(content: str | bytes, flags: list[str], words: list[str], recipe: str, gradus: Gradus) -> None:
     write("bad.txt" if recipe != "forecast" else "bad.csv", content)
     source = "bad.txt" if recipe != "forecast" else "bad.csv"
-    status, out, err = gradus("train", recipe, "--data", source, "--steps", 2, "--out", "r", *flags)
+    status, _, err = gradus("train", recipe, "--data", source, "--steps", 2, "--out", "r", *flags)
     assert status == 2, err
     assert len(err.strip().splitlines()) == 1, err
     for word in words:

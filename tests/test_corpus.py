@@ -271,7 +271,7 @@ def test_the_second_start_finds_everything(no_work: Callable[[], None]) -> None:
         assert np.array_equal(again.source.flat, before.source.flat)
         assert again.fingerprint == before.fingerprint
         assert again.encoder == before.encoder
-    corpus(path, tokens="bpe", size=300, length=64)  # rows of another length are the same tokens
+    corpus(path, tokens="bpe", size=300, length=64, seed=5)  # rows of another length are the same tokens
     with pytest.raises(AssertionError):
         corpus(path, tokens="bpe", size=310)
 

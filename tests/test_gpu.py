@@ -94,3 +94,35 @@ def test_the_speed_net_learns_there_by_muon() -> None:
     model.whiten(data.batch(torch.arange(300)).inputs)
     run = gd.train(model, data, optimizer="muon", lr=4e-3, epochs=6, batch_size=100, quiet=True)
     assert run.metrics["test"]["accuracy"] > 0.95
+
+
+@pytest.mark.parametrize("model", ["lstm", "transformer"])
+def test_a_translator_learns_and_writes_there_as_here(model: str) -> None:
+    chance = np.random.default_rng(0)
+    words = ["one", "two", "three", "four", "five"]
+    texts = [" ".join(chance.choice(words, chance.integers(1, 6))) for _ in range(600)]
+    data = gd.data.pairs({"a": texts, "b": [text.upper() for text in texts]}, tokens="words", test=0.2)
+    torch.manual_seed(0)
+    sizes = (data.num_tokens, data.num_outputs)
+    options = dict(width=32, layers=1, dropout=0.0)
+    net: nn.Module = (
+        gd.models.LSTMTranslator(*sizes, **options)  # type: ignore[arg-type]
+        if model == "lstm"
+        else gd.models.TransformerTranslator(*sizes, heads=4, **options)  # type: ignore[arg-type]
+    )
+    run = gd.train(net, data, epochs=12, batch_size=32, lr=5e-3, precision="fp32", quiet=True)
+    assert run.metrics["test"]["bleu"] > 40
+    there = run.predict(["three one two", "four"])
+    here = gd.Run(run.path).predict(["three one two", "four"])
+    assert [p["text"] for p in there] == [p["text"] for p in here]
+    assert np.allclose(there[0]["attention"], here[0]["attention"], atol=1e-2)
+
+
+def test_a_language_model_and_a_forecaster_learn_there() -> None:
+    lines = gd.data.lines(["abcabcabc", "bcabca", "cabcab"] * 40, tokens="characters", valid=0, test=0)
+    run = gd.train(gd.models.GPT(lines.num_tokens, width=32, heads=2, layers=1), lines, steps=60, lr=5e-3, quiet=True)
+    assert run.metrics["train"]["perplexity"] < 2.5
+    assert run.predict(["abc"], temperature=0.0, max_tokens=3)[0]["text"].startswith("abcabc")
+    names = gd.data.texts({"text": ["aa ab", "ba bb"] * 60, "label": ["a", "b"] * 60}, tokens="words", test=0, valid=0)
+    classifier = gd.models.RecurrentClassifier(names.num_tokens, names.num_outputs, embedding=8, hidden=8)
+    assert gd.train(classifier, names, steps=60, lr=1e-2, quiet=True).metrics["train"]["accuracy"] > 0.95

@@ -86,7 +86,9 @@ def test_a_column_comes_back_from_its_json() -> None:
         assert again.ragged(CHINESE).flat.tolist() == column.ragged(CHINESE).flat.tolist()
 
 
-@pytest.mark.parametrize(("tokenizer", "size", "words"), [("syllables", None, "syllables"), ("bpe", 100, "at least 260")])
+@pytest.mark.parametrize(
+    ("tokenizer", "size", "words"), [("syllables", None, "syllables"), ("bpe", 100, "at least 260")]
+)
 def test_a_tokenizer_or_a_size_that_there_is_not(tokenizer: str, size: int | None, words: str) -> None:
     with pytest.raises(UserError, match=words):
         Tokens.fit("text", CHINESE, tokenizer, size=size)

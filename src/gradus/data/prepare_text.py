@@ -203,7 +203,8 @@ def _vocabulary(
         fit = _Fit(tuple(files), asked, lines)
         train = [piece for piece in pieces if piece.split == 0]
         # in a process of its own where there are any: the memory that it takes is given back with its end
-        fitted = next(in_order(fit.run, [train], min(workers, 1), name=name))
+        with bar_of_bytes("vocabulary", None):
+            fitted = next(in_order(fit.run, [train], min(workers, 1), name=name))
         text_store.write(kept, json.dumps(kinds.to_json(fitted)))
     column = kinds.from_json(json.loads(kept.read_text()))
     assert isinstance(column, Tokens)

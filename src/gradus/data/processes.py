@@ -19,7 +19,15 @@ from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from gradus.errors import UserError
 
@@ -66,16 +74,16 @@ def in_order(
 
 
 @contextlib.contextmanager
-def bar_of_bytes(words: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar where a person looks on; the function that it gives is told of bytes as they are done."""
+def bar_of_bytes(words: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar where a person looks on; the function that it gives is told of bytes as they are done.
+
+    Args:
+        total: how many there are; None where it isn't known, and the bar only shows that something goes on.
+    """
     console = Console(stderr=True)
-    columns = (
-        TextColumn(f"[bold cyan]{words:<11}[/]"),
-        BarColumn(bar_width=24),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns: list[ProgressColumn] = [TextColumn(f"[bold cyan]{words:<11}[/]"), BarColumn(bar_width=24)]
+    if total is not None:
+        columns += [DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda more: bar.advance(task, more)

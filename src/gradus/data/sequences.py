@@ -198,6 +198,11 @@ class TextCorpus(TextLines):
     def row_words(self, row: int) -> dict[str, Any]:
         return {self.tokens.name: self.tokens.decode(self.source[row])}
 
+    def describe(self) -> str:
+        counts = ", ".join(f"{name} {len(rows):,}" for name, rows in self.splits.items())
+        size, rows = len(self.source.flat), f"{len(self):,} rows of {len(self.source.flat) / len(self):.3g}"
+        return f"{self.name}: {size:,} tokens, {self.tokens.size:,} different, in {rows}; {counts}"
+
 
 class TextTags(TextDataset):
     """A label of each token. Inputs are ids (batch, time), targets ids of the labels' vocabulary, (batch, time)."""

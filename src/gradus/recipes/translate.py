@@ -26,7 +26,7 @@ def translate(
     layers: int = 2,
     dropout: float = 0.3,
     label_smoothing: float = 0.1,
-    epochs: int = 12,
+    epochs: int = 16,
     batch_size: int = 64,
     lr: float | str = 2e-3,
     schedule: str = "cosine",
