@@ -31,6 +31,7 @@ from gradus.data.text_files import find_texts, pieces_of, texts_of
 from gradus.data.tokens import BOS, EOS, IGNORE, SPECIAL, UNK, Tokens
 from gradus.errors import UserError
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="it looks at processes in /proc")
 SAID = "a step upon the ladder is été done, and we don't stop 在 世界 你好。 Ångström 12 of 345 naïve steps!"
 WORDS = SAID.split()
 
@@ -118,7 +119,7 @@ CLUSTERS = st.tuples(st.sampled_from([*TROUBLE, "\r\n"]), st.text(alphabet=MARKS
 
 
 @given(st.lists(CLUSTERS, min_size=1, max_size=100).map("".join), st.integers(48, 100), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_pieces_together_are_the_normal_form_of_the_whole(text: str, size: int, lines: bool) -> None:
     path = written(text, "trouble.txt")
     with pytest.MonkeyPatch.context() as patched:
@@ -349,6 +350,18 @@ def wait_for(pieces: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.002)
 
 
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def alive(process: int) -> bool:
+    """Whether a process is there, and not only its exit status."""
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
 @pytest.fixture
 def undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     """What preparing text.txt by lines in characters comes to; nothing of it is left in the cache of the test."""
@@ -403,30 +416,36 @@ def test_a_journal_cut_off_or_ahead_of_its_files_is_not_believed(undisturbed: di
     assert files_of_cache() == undisturbed
 
 
+@needs_proc
 def test_ctrl_c_ends_it_and_every_process_of_it_and_it_is_gone_on_with(undisturbed: dict[str, bytes]) -> None:
     process = begun()
     wait_for(20, process)
-    workers = [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    workers = workers_of(process)
     assert len(workers) == 2
     process.send_signal(signal.SIGINT)
     status, _, err = ended(process)
     assert status in (-signal.SIGINT, 130, 1)
     assert err.strip().endswith("KeyboardInterrupt")
-    assert not [w for w in workers if Path(f"/proc/{w}").exists()]
+    assert not any(map(alive, workers))
     prepared("text.txt", as_asked(lines=True), None, 0)
     assert files_of_cache() == undisturbed
 
 
+@needs_proc
 def test_workers_end_with_a_killed_process_and_let_its_lock_go(undisturbed: dict[str, bytes]) -> None:
     process = begun()
     wait_for(20, process)
-    workers = [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    workers = workers_of(process)
     process.kill()
     until = time.monotonic() + 20
-    while any(Path(f"/proc/{w}/stat").exists() and "Z" not in Path(f"/proc/{w}/stat").read_text() for w in workers):
-        assert time.monotonic() < until, "a worker outlived the process that began it"
-        time.sleep(0.02)
-    ended(process)
+    try:
+        while any(map(alive, workers)):
+            assert time.monotonic() < until, "a worker outlived the process that began it"
+            time.sleep(0.02)
+    finally:
+        for worker in filter(alive, workers):
+            os.kill(worker, signal.SIGKILL)
+        ended(process)
 
 
 def test_two_processes_at_once_make_one_of_it(undisturbed: dict[str, bytes]) -> None:

@@ -15,7 +15,7 @@ from gradus.data.sequences import TextClasses, TextDataset, TextLines, TextPairs
 from gradus.tasks.task import Task
 from gradus.tasks.tokens import TokenTask, corpus_scores
 
-MAX_TEXTS = 20_000  # that a reference is fitted on: it is a means to compare, and no end
+MAX_TEXTS = 20_000  # that a reference is fitted on, or an n-gram model measured on: it is a means to compare, no end
 Scores = dict[str, dict[str, float]]
 
 
@@ -44,13 +44,13 @@ def text_classes(task: Task, data: TextClasses, split: str) -> Scores:
 
 def next_token(task: TokenTask, data: TextLines, split: str) -> Scores:
     """The unigram model, and the 5-gram model of interpolated Kneser–Ney."""
-    train = some(data.splits["train"])
+    train, rows = some(data.splits["train"]), some(data.splits[split])
     out: Scores = {}
     for order, name in ((1, "unigram model"), (5, "5-gram model")):
         model = NGram(order, data.tokens.size).fit(data.source, train)
-        kept = [model.row_sums(data.source[row]) for row in data.splits[split]]
+        kept = [model.row_sums(data.source[row]) for row in rows]
         sums = torch.tensor([[nats, 0.0, 0.0] for nats, _ in kept], dtype=torch.float64)
-        sums[:, 2] = torch.from_numpy(_characters(data, data.splits[split]))
+        sums[:, 2] = torch.from_numpy(_characters(data, rows))
         measured = task.scores(sums, torch.tensor([tokens for _, tokens in kept]))
         out[f"{name}{_on(train, data.splits['train'])}"] = {k: v for k, v in measured.items() if k != "accuracy"}
     return out
