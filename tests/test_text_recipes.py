@@ -91,6 +91,15 @@ def test_poems_in_characters_and_in_bpe(real: Real) -> None:
         assert run.predict(["白日依山盡，"], temperature=0.8, max_tokens=20, seed=1)[0] == told
 
 
+def test_prose_as_one_long_text(real: Real) -> None:
+    options = {"data": str(real("tinyshakespeare/input.txt")), "blocks": True, "max_length": 64, "width": 64}
+    run = recipes.call("poems", {**options, "hidden": 128, "steps": 150, "quiet": True})
+    assert run.metrics["test"]["bits_per_char"] < 4.2  # 4.8 by the frequencies of the letters
+    assert run.predict(["ROMEO:"], max_tokens=20)[0]["text"].startswith("ROMEO:")
+    with pytest.raises(UserError, match="--data FILE"):
+        recipes.call("poems", {"blocks": True})
+
+
 def test_poems_by_gpt_learns_something_in_a_few_steps(real: Real) -> None:
     options = {"model": "gpt", "steps": 60, "width": 64, "layers": 2, "quiet": True}
     run = recipes.call("poems", {"data": str(real("poems")), **options})

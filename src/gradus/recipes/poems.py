@@ -12,6 +12,7 @@ from gradus.recipes.rung import rung
 def poems(
     *,
     data: str | None = None,
+    blocks: bool = False,
     encoding: str | None = None,
     normalise: Literal["NFC", "NFD", "NFKC", "NFKD", "none"] = "NFC",
     leave_out: tuple[str, ...] = (),
@@ -37,6 +38,7 @@ def poems(
 
     Settings:
         data: a file with a text a line, instead of the poems
+        blocks: read all lines as one long text, in pieces of max_length tokens: for prose, and for files of any size
         encoding: of the file [UTF-8, or what its first bytes tell]
         normalise: the Unicode form that texts are brought to
         leave_out: a line that is no sample; may be repeated
@@ -50,10 +52,13 @@ def poems(
         layers: how many stand one upon the other
         dropout: share of what goes from layer to layer that is dropped in training
     """
-    # 1 data: each line a text; equal lines are on one side of the split
+    # 1 data: each line a text; equal lines are on one side of the split. Or all of them one, its end kept for the test
     options: dict[str, Any] = dict(tokens=tokens, size=vocabulary, min_count=min_count)
     options |= dict(max_length=max_length, seed=seed)
-    if data is None or gd.data.is_set("poems", data):
+    lines: gd.data.TextLines
+    if blocks:
+        lines = gd.data.corpus(_given(data), tokens=tokens, size=vocabulary, length=max_length, seed=seed)
+    elif data is None or gd.data.is_set("poems", data):
         lines = gd.data.poems(data, **options)
     else:
         lines = gd.data.lines(data, encoding=encoding, normalise=normalise, leave_out=leave_out, **options)
@@ -77,3 +82,9 @@ def poems(
         network, lines, task, epochs=epochs, batch_size=batch_size, lr=lr, schedule=schedule, warmup=warmup,
         clip=clip, seed=seed, **settings,
     )  # fmt: skip
+
+
+def _given(data: str | None) -> str:
+    if data is None:
+        raise gd.UserError("poems: --blocks is for a text of your own: name it with --data FILE.")
+    return data
