@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 import unicodedata
 import zipfile
@@ -12,16 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gradus.data.clean_text import unescaped
 from gradus.data.text_sets import ag_news, eng_fra, names, poems
-from gradus.data.text_splits import split_by_group
 from gradus.data.texts import TextRows, read_labelled, read_lines, read_pairs
 from gradus.errors import UserError
 
@@ -48,6 +43,15 @@ def told(rows: TextRows, *words: str) -> str:
 
 
 # the real sets against readers of others
+
+
+def refused(call: Callable[[], object], words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        call()
+    line = str(caught.value)
+    assert "\n" not in line, line
+    assert len(line) < 300, line
+    assert [word for word in words if word not in line] == [], line
 
 
 def test_names_are_the_published_rows_and_their_faults_are_told(real: Real) -> None:
@@ -359,272 +363,3 @@ def test_an_encoding_that_is_named_is_honoured(encoding: str) -> None:
     assert read_labelled("a.tsv", encoding=encoding).columns["text"][0] == f"{text}0"
     with pytest.raises(UserError, match=r"(line 1|UTF-16).*--encoding"):
         read_labelled("a.tsv")
-
-
-# what is refused, each with one line
-
-GOOD = "".join(f"{text}\t{label}\n" for text, label in REVIEWS)
-BAD: dict[str, tuple[bytes, dict[str, object], list[str]]] = {
-    "one column": (b"good\nbad\nbad again\n", {}, ["one column only", "comma, tab, semicolon, bar", "--separator"]),
-    "wrong separator": (GOOD.encode(), {"separator": ";"}, ["one column only", "--separator"]),
-    "separator of two": (GOOD.encode(), {"separator": "::"}, ["one character", "'::'"]),
-    "mixed encodings": ((GOOD + "né\tpos\n").encode() + b"n\xe9e\tneg\n", {}, ["line 6", "0xe9", "mixes encodings"]),
-    "latin-1": (GOOD.encode() + b"n\xe9e\tneg\n", {}, ["line 5", "0xe9", "--encoding latin-1"]),
-    "chinese": (GOOD.encode() + "好看\tpos\n".encode("gbk"), {}, ["line 5", "0xba", "--encoding gb18030"]),
-    "encoding that is not": ("né\tpos\n".encode() + b"\xff\t\n", {"encoding": "ascii"}, ["line 1", "ASCII"]),
-    "unknown encoding": (GOOD.encode(), {"encoding": "utf-9"}, ["'utf-9'", "latin-1"]),
-    "codec of no text": (GOOD.encode(), {"encoding": "hex"}, ["'hex'"]),
-    "utf-16 without mark": (GOOD.encode("utf-16-be"), {}, ["UTF-16", "--encoding utf-16-be"]),
-    "utf-16 cut short": (GOOD.encode("utf-16")[:-1], {}, ["line 4", "UTF-16"]),
-    "binary": (GOOD.encode() + b"\x00\x01", {}, ["line 5", "binary"]),
-    "NUL in utf-16": ((GOOD + "\x00").encode("utf-16"), {}, ["line 5", "NUL"]),
-    "empty file": (b"\n\n", {}, ["empty"]),
-    "empty texts only": (b"\tpos\n\tneg\n\tpos\n\tneg\n", {}, ["every text is empty"]),
-    "label missing": (GOOD.encode() + b"lost\t\n", {}, ["row 5", "label", "--drop-missing-target"]),
-    "one class": (b"a\tpos\nb\tpos\nc\tpos\n", {}, ["one label only ('pos')"]),
-    "too many labels": (
-        "".join(f"a text {i}\tl{i}\n" for i in range(300)).encode(),
-        {"target": "column_2"},
-        ["300 different labels", "--target"],
-    ),
-    "no labels": (b"a b\tc\nd e\tf\ng h\tj\n", {}, ["no column has values that recur", "--target"]),
-    "several labels": (
-        b"".join(b"text %d\t%d\t%d\n" % (i, i % 2, i % 3) for i in range(30)),
-        {},
-        ["could be any of column_2, column_3", "--target"],
-    ),
-    "no such column": (b"text\tlabel\na\tx\nb\ty\n", {"target": "lable"}, ["no column 'lable'", "'label'"]),
-    "ragged": (GOOD.encode() + b"no label\n", {}, ["row 5", "1 fields where the first row has 2"]),
-    "unknown form": (GOOD.encode(), {"normalise": "NFX"}, ["'NFX'", "NFC"]),
-    "excel": (b"PK\x03\x04", {}, ["zip", "damaged"]),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_texts(case: str) -> None:
-    content, options, words = BAD[case]
-    Path("bad.tsv").write_bytes(content)
-    refused(lambda: read_labelled("bad.tsv", **options), words)
-
-
-def refused(call: Callable[[], object], words: list[str]) -> None:
-    with pytest.raises(UserError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line, line
-    assert len(line) < 300, line
-    assert [word for word in words if word not in line] == [], line
-
-
-OTHERS: dict[str, tuple[dict[str, bytes], Callable[[], object], list[str]]] = {
-    "a label that only the test split has": (
-        {"a.tsv": GOOD.encode(), "t.tsv": b"fine\tpos\nso so\tneu\nbad\tneg\n"},
-        lambda: read_labelled("a.tsv", test="t.tsv"),
-        ["t.tsv, row 2", "'neu' of the test split", "training"],
-    ),
-    "a test file without labels": (
-        {"a.tsv": b"text\tlabel\n" + GOOD.encode(), "t.csv": b"id,text\n1,fine\n2,bad\n"},
-        lambda: read_labelled("a.tsv", test="t.csv"),
-        ["t.csv", "lacks the column"],
-    ),
-    "a pair file with three columns": (
-        {"p.tsv": b"a\tb\tc\nd\te\tf\n"},
-        lambda: read_pairs("p.tsv"),
-        ["p.tsv: 3 columns, where a pair has two", "--columns"],
-    ),
-    "a pair file with a row of three": (
-        {"p.tsv": b"a\tb\nd\te\tf\n"},
-        lambda: read_pairs("p.tsv"),
-        ["row 2", "3 fields"],
-    ),
-    "a pair file without tabs": ({"p.tsv": b"a b\nc d\n"}, lambda: read_pairs("p.tsv"), ["one column only", "two"]),
-    "JSON that breaks off": (
-        {"a.jsonl": b'{"text": "a", "label": "b"}\n{"text": "c", "la'},
-        lambda: read_labelled("a.jsonl"),
-        ["a.jsonl, line 2", "not JSON"],
-    ),
-    "JSON of no objects": ({"a.jsonl": b'"a"\n"b"\n'}, lambda: read_labelled("a.jsonl"), ["row 1", "not an object"]),
-    "JSON of lists only": ({"a.jsonl": b'{"a": [1]}\n'}, lambda: read_labelled("a.jsonl"), ["lists or objects"]),
-    "a folder of nothing": ({"set/image.png": b"\x00"}, lambda: read_labelled("set"), ["set", "image.png"]),
-    "a missing file": ({"near.tsv": b""}, lambda: read_labelled("a.tsv"), ["a.tsv", "no such file", "near.tsv"]),
-    "a missing file of lines": ({}, lambda: read_lines("a.txt"), ["a.txt", "no such file"]),
-    "empty lines": ({"a.txt": b"\n \n"}, lambda: read_lines("a.txt"), ["a.txt", "empty"]),
-    "a dict with a strange split": (
-        {},
-        lambda: read_labelled({"train": {"text": ["a"], "label": ["b"]}, "unsupervised": {"text": ["c"]}}),
-        ["'unsupervised'", "no split"],
-    ),
-    "a list of texts alone": ({}, lambda: read_labelled(["a", "b"]), ["a list of rows is wanted"]),
-    "a number": ({}, lambda: read_labelled(3), ["type int", "a data frame"]),
-    "an archive of several texts": ({"two.zip": b""}, lambda: read_pairs("two.zip"), ["2 text files", "a.txt, b.txt"]),
-    "an Excel workbook": ({"book.zip": b""}, lambda: read_labelled("book.zip"), ["Excel", "CSV"]),
-    "a class that AG News hasn't": (
-        {"train.csv": b'"5","a","b"\n"1","a","b"\n', "test.csv": b'"1","a","b"\n'},
-        lambda: ag_news("."),
-        ["train.csv, row 1", "'5'", "1 to 4"],
-    ),
-}
-
-
-@pytest.mark.parametrize("case", OTHERS)
-def test_other_bad_inputs(case: str) -> None:
-    files, call, words = OTHERS[case]
-    for name, content in files.items():
-        Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_bytes(content or packed(*{"two.zip": ("a.txt", "b.txt")}.get(name, ("xl/workbook.xml",))))
-    refused(call, words)
-
-
-def packed(*names: str) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name in names:
-            archive.writestr(name, "one\ttwo\n")
-    return content.getvalue()
-
-
-PIECES = [
-    b'"',
-    b'""',
-    b",",
-    b"\t",
-    b";",
-    b"|",
-    b"\n",
-    b"\n",
-    b"\r",
-    b"a",
-    b"b c",
-    b"1",
-    b" ",
-    b"\xe9",
-    b"\xc3\xa9",
-    b"\x00",
-]
-PIECES += [
-    b"\xef\xbb\xbf",
-    b"\xff\xfe",
-    b"[",
-    b"]",
-    b"{",
-    b"}",
-    b'{"text": "x", "label": "y"}\n',
-    b"PK\x03\x04",
-    b"PAR1",
-]
-PIECES += [b"\x1f\x8b", b"text", b"label", b":"]
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join),
-    st.sampled_from(["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt.gz"]),
-    st.sampled_from([None, "gb18030", "utf-16"]),
-)
-def test_any_bytes_are_read_or_refused_in_one_line(content: bytes, name: str, encoding: str | None) -> None:
-    Path(name).write_bytes(content)
-    for read in (read_labelled, read_pairs, read_lines):
-        try:
-            read(name, encoding=encoding)
-        except UserError as error:
-            assert "\n" not in str(error)  # noqa: PT017
-
-
-CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(CELLS, st.sampled_from("xyz")), max_size=8), st.sampled_from([*",\t;|", "JSON"]))
-def test_what_is_written_is_read(rows: list[tuple[str, str]], form: str) -> None:
-    rows = [("first", "x"), ("second", "y"), *rows]
-    with Path("rows.jsonl" if form == "JSON" else "rows.csv").open("w", encoding="utf-8", newline="") as file:
-        if form == "JSON":
-            file.write(
-                "\n".join(json.dumps({"text": text, "label": label}, ensure_ascii=False) for text, label in rows)
-            )
-        else:
-            csv.writer(file, delimiter=form).writerows([("text", "label"), *rows])
-    found = read_labelled(file.name)
-    expected = [(unicodedata.normalize("NFC", text.strip()), label) for text, label in rows if text.strip()]
-    assert list(zip(found.columns["text"], found.targets, strict=True)) == expected
-
-
-# splits
-
-KEYS = st.lists(st.text(max_size=2), min_size=1, max_size=60)
-FRACTIONS = st.sampled_from([0.0, 0.1, 0.25, 0.4])
-
-
-@settings(deadline=None)
-@given(KEYS, FRACTIONS, FRACTIONS, st.integers(0, 5), st.randoms(use_true_random=False))
-def test_no_group_is_on_two_sides_in_any_order(keys, valid, test, seed, random) -> None:  # type: ignore[no-untyped-def]
-    def side_of(order: list[int]) -> dict[str, str] | None:
-        these = np.array([keys[row] for row in order], dtype=object)
-        try:
-            splits = split_by_group(these, np.full(len(these), ""), valid=valid, test=test, seed=seed)
-        except UserError:  # too few groups, as another test says
-            return None
-        rows = np.concatenate([splits[name] for name in ("train", "valid", "test")])
-        assert sorted(rows.tolist()) == list(range(len(keys)))
-        sides = [(these[row], name) for name, held in splits.items() for row in held]
-        assert len(set(sides)) == len(set(keys))
-        largest = max(Counter(keys).values())
-        for name, fraction in (("valid", valid), ("test", test)):
-            assert abs(len(splits[name]) - fraction * len(keys)) <= largest
-        return dict(sides)
-
-    order = list(range(len(keys)))
-    first = side_of(order)
-    random.shuffle(order)
-    assert side_of(order) == first
-
-
-def test_groups_have_their_fractions_and_other_seeds_other_sides() -> None:
-    keys = np.array([f"sentence {row % 7_000}" for row in range(10_000)], dtype=object)
-    parts = np.full(len(keys), "")
-    sizes = {name: len(rows) for name, rows in split_by_group(keys, parts, valid=0.1, test=0.2, seed=1).items()}
-    assert sizes["test"] == pytest.approx(2_000, abs=2)
-    assert sizes["valid"] == pytest.approx(1_000, abs=2)
-    one, two = (split_by_group(keys, parts, seed=seed)["test"] for seed in (1, 2))
-    assert len(np.intersect1d(one, two)) == pytest.approx(400, abs=100)
-
-
-def test_splits_that_the_source_tells_stay() -> None:
-    parts = np.array(["train"] * 500 + ["test"] * 100)
-    keys = np.array([f"key {row % 300}" for row in range(600)], dtype=object)
-    splits = split_by_group(keys, parts, valid=0.1, test=0.2, seed=0)
-    assert splits["test"].tolist() == list(range(500, 600))
-    assert abs(len(splits["valid"]) - 50) <= 2
-    assert sorted([*splits["train"], *splits["valid"]]) == list(range(500))
-    parts[450:500] = "valid"
-    assert split_by_group(keys, parts, valid=0.1, test=0.2, seed=0)["valid"].tolist() == list(range(450, 500))
-    free = np.array([""] * 500 + ["valid"] * 100)
-    splits = split_by_group(keys, free, valid=0.1, test=0.2, seed=0)
-    assert len(splits["test"]) > 0
-    assert splits["valid"].tolist() == list(range(500, 600))
-
-
-def test_too_few_groups_are_refused() -> None:
-    keys = np.array(["a"] * 50 + ["b"] * 50, dtype=object)
-    refused(lambda: split_by_group(keys, np.full(100, "")), ["2 different texts", "too few"])
-
-
-def test_groups_of_each_label_are_cut_in_proportion() -> None:
-    keys = np.array([f"{row % 900}" for row in range(1000)], dtype=object)
-    labels = np.array(["abc"[min(int(key) % 20, 2)] for key in keys], dtype=object)
-    splits = split_by_group(keys, np.full(1000, ""), labels=labels, valid=0.1, test=0.2, seed=5)
-    for label, size in Counter(labels.tolist()).items():
-        held = {name: int((labels[rows] == label).sum()) for name, rows in splits.items()}
-        assert abs(held["test"] - 0.2 * size) <= 2, (label, held)
-        assert abs(held["valid"] - 0.1 * size) <= 2, (label, held)
-    for one, two in (("train", "valid"), ("train", "test"), ("valid", "test")):
-        assert not set(keys[splits[one]]) & set(keys[splits[two]])
-    rare = np.array([f"{row % 20}" for row in range(40)], dtype=object)  # labels of two rows each
-    splits = split_by_group(np.array([str(row) for row in range(40)], dtype=object), np.full(40, ""), labels=rare)
-    assert set(rare[splits["train"]]) == set(rare)
-    assert 4 <= len(splits["test"]) <= 12
-
-
-def test_what_is_no_fraction_is_refused() -> None:
-    keys = np.array(["a", "b", "c", "d"], dtype=object)
-    refused(lambda: split_by_group(keys, np.full(4, ""), valid=0.6, test=0.5), ["valid 0.6", "test 0.5"])

@@ -8,7 +8,7 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(14, data="names/ or download; --data", model="bidirectional GRU", target="accuracy ≥ 0.83", seconds=60)
+@rung(14, data="names/ or download; --data", model="bidirectional GRU", target="accuracy ≥ 0.83", seconds=45)
 def names(
     *,
     data: str | None = None,

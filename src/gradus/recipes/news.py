@@ -8,7 +8,7 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(15, data="ag_news/ or download", model="bag of embeddings", target="accuracy ≥ 0.882", seconds=20)
+@rung(15, data="ag_news/ or download", model="bag of embeddings", target="accuracy ≥ 0.882", seconds=10)
 def news(
     *,
     data: str | None = None,

@@ -8,7 +8,7 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(19, data="poems/ or download; --data", model="GRU, GPT", target="bits a character below a 5-gram's", seconds=300)
+@rung(19, data="poems/ or download; --data", model="GRU, GPT", target="bits a character below a 5-gram's", seconds=160)
 def poems(
     *,
     data: str | None = None,

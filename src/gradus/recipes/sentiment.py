@@ -9,7 +9,7 @@ from gradus.recipes.news import text_model
 from gradus.recipes.rung import rung
 
 
-@rung(16, data="--data: a table of (text, label)", model="as news", target="above tf-idf with a linear SVM", seconds=30)
+@rung(16, data="--data: a table of (text, label)", model="as news", target="above tf-idf with a linear SVM", seconds=10)
 def sentiment(
     *,
     data: str | None = None,

@@ -8,7 +8,7 @@ import gradus as gd
 from gradus.recipes.rung import rung
 
 
-@rung(18, data="eng_fra/ or download; --data", model="LSTM with attention", target="BLEU ≥ 33", seconds=600)
+@rung(18, data="eng_fra/ or download; --data", model="LSTM with attention", target="BLEU ≥ 33", seconds=550)
 def translate(
     *,
     data: str | None = None,
