@@ -43,6 +43,7 @@ def gradus(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
         progress._console.clear()
         capsys.readouterr()
         status = main([str(a) for a in arguments])
+        progress._console.clear()  # --json left it on standard error
         out = capsys.readouterr()
         return status, out.out, out.err
 

@@ -101,7 +101,7 @@ def test_prose_as_one_long_text(real: Real) -> None:
 
 
 def test_poems_by_gpt_learns_something_in_a_few_steps(real: Real) -> None:
-    options = {"model": "gpt", "steps": 60, "width": 64, "layers": 2, "quiet": True}
+    options = {"model": "gpt", "steps": 120, "width": 64, "layers": 2, "quiet": True}
     run = recipes.call("poems", {"data": str(real("poems")), **options})
     assert run.metrics["test"]["bits_per_char"] < 9
 
