@@ -93,7 +93,7 @@ def loop(place: str, tokens: str, asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def datasets(place: str, tokens: str, asked: argparse.Namespace) -> dict[str, Any]:
-    from datasets import load_dataset  # type: ignore[import-untyped]
+    from datasets import load_dataset
 
     encode = encoder(place, tokens)
     begun = time.perf_counter()
