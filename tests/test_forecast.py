@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
+from test_resume import StopAt
 from test_series import hourly
 from torch import nn
 
@@ -118,24 +119,6 @@ def test_models_follow_the_level_of_the_window(kind: str) -> None:
     again = gd.models.build(json.loads(json.dumps(gd.models.describe(model))))
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.eval()(x), out)
-
-
-class StopAt(nn.Module):
-    """Gives its input on, and asks the run to stop in the training step of a given number."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self.left = step
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        import os
-        import signal
-
-        if self.training:
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGTERM)
-        return x
 
 
 def test_a_forecast_that_was_stopped_and_resumed_ends_in_the_same_bits() -> None:

@@ -54,7 +54,7 @@ def test_chinese_poems_in_characters_and_in_bpe(real) -> None:
 
 def test_an_unknown_character_or_word_is_unknown_and_an_empty_text_is_one_unknown() -> None:
     letters = Tokens.fit("text", ["abcab"], "characters")
-    assert letters.spoken(range(letters.size)) == [*SPECIAL, "a", "b", "c"]  # the most frequent first, then by letter
+    assert letters.labels == (*SPECIAL, "a", "b", "c")  # the most frequent first, then by letter
     assert letters.encode(np.array(["abz", ""], dtype=object)).tolist() == [[4, 5, UNK], [UNK, PAD, PAD]]
     words = Tokens.fit("text", ["the cat sat", "the dog"], "words", min_count=2)
     assert words.ragged(["the cow"])[0].tolist() == [4, UNK]

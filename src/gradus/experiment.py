@@ -17,13 +17,14 @@ from torch import nn
 
 from gradus import models, tasks
 from gradus.data import as_dataset
+from gradus.data.splits import some_rows
 from gradus.errors import Interrupted, UserError
 from gradus.reports import figures
 from gradus.reports.live import LivePage
 from gradus.reports.terminal import conclude, introduce
 from gradus.tasks import Task
 from gradus.training import checkpoint, loop, machine
-from gradus.training.evaluate import outputs_of, some_rows
+from gradus.training.evaluate import MAX_TRAIN_ROWS, outputs_of
 from gradus.training.evidence import Measured, write_evidence
 from gradus.training.observers import Checkpoints, EarlyStopping, MetricsLog, OutOfTime, Validate, stop_on_signals
 from gradus.training.predictor import Predictor
@@ -204,7 +205,7 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
 
 def _summarise(prepared: Prepared, settings: Settings, directory: RunDirectory, words: str) -> dict[str, Any]:
     state, data, task = prepared.state, prepared.data, prepared.task
-    rows = {**data.splits, "train": some_rows(data.splits["train"])}
+    rows = {**data.splits, "train": some_rows(data.splits["train"], MAX_TRAIN_ROWS)}
     metrics: dict[str, dict[str, float]] = {}
     measured: dict[str, Measured] = {}
     for split, ids in rows.items():

@@ -11,11 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gradus.data.read import TableText, read_frame
+from gradus.data.read import MISSING, TableText, read_frame
 from gradus.data.times import Step, read_times, told
 from gradus.errors import UserError, nearest
 
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 FILLS = ("short", "interpolate", "none")
 SHORT = 3  # steps in a row that are filled where nothing is asked for
 MOST_GAPS = 100  # times as many steps as rows: one of the times must be wrong

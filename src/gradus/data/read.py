@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Text = dict[str, np.ndarray]
 """Columns of str or None (missing), object arrays (rows,), in the file's order."""
 
+MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?", "-"))  # what people write for no number
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 """What may stand between the fields of a file, where none is named."""
 

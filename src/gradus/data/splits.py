@@ -48,6 +48,13 @@ def fold(
     return {"train": rest[inner["train"]], "valid": rest[inner["valid"]], "test": test}
 
 
+def some_rows(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly spaced, so that the choice is the same each time."""
+    if len(rows) <= most:
+        return rows
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)])
+
+
 def _places(n: int, seed: int, purpose: int, labels: np.ndarray | None) -> np.ndarray:
     """Each row's place in [0, 1) along a shuffled line; within each class evenly spaced, so that any cut is fair.
 

@@ -18,10 +18,9 @@ from gradus.data.columns import Category, Column, Number, Raw, Target, Text
 from gradus.data.dataset import MemoryDataset, encode_targets
 from gradus.data.encoder import Encoder
 from gradus.data.history import History
-from gradus.data.read import TableText, read_file, read_frame
+from gradus.data.read import MISSING, TableText, read_file, read_frame
 from gradus.errors import UserError, nearest
 
-MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?", "-"))  # what people write for no number
 COLUMN_KINDS = ("number", "category", "text", "drop")
 
 

@@ -99,6 +99,13 @@ class Tokens:
         """How many tokens there are, the special ones among them."""
         return self._bpe.get_vocab_size() if self.tokenizer == "bpe" else 4 + len(self.tokens)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every token as text, in the order of the ids."""
+        if self.tokenizer == "bpe":
+            return tuple(self.decode([i]) if i > EOS else SPECIAL[i] for i in range(self.size))
+        return (*SPECIAL, *self.tokens)
+
     def normalised(self, text: str) -> str:
         """The text as it is read: composed Unicode (NFC), in lower case where asked."""
         if not text.isascii():

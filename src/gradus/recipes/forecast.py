@@ -122,9 +122,9 @@ def draw(run: gd.Run, rows: gd.data.SeriesDataset, task: gd.tasks.Forecast) -> N
     """Some windows with their forecasts, and the error by step beside the baselines'."""
     import torch
 
+    from gradus.data.splits import some_rows
     from gradus.reports import forecasts
     from gradus.tasks.forecast import baseline_outputs
-    from gradus.training.evaluate import some_rows
 
     split = "test" if len(rows.splits["test"]) else "valid"
     if run.opened or not len(rows.splits[split]):

@@ -9,6 +9,7 @@ import torch
 
 from gradus.data.dataset import Dataset, MemoryDataset
 from gradus.data.sequences import TextClasses, TextLines, TextPairs
+from gradus.data.splits import some_rows
 from gradus.data.windows import SeriesDataset
 from gradus.tasks import text_baselines
 from gradus.tasks.forecast import Forecast, forecast_baselines
@@ -56,7 +57,7 @@ def linear_model(task: Task, data: MemoryDataset, split: str) -> tuple[str, torc
     from sklearn.linear_model import LogisticRegression, Ridge
 
     train = data.splits["train"]
-    train = train[np.linspace(0, len(train) - 1, min(len(train), MAX_ROWS)).astype(np.int64)]
+    train = some_rows(train, MAX_ROWS)
     x, y = data.linear_inputs(train), data.targets.cpu().numpy()[train]
     x_split = data.linear_inputs(data.splits[split])
     some = f" on {len(train):,} rows" if len(train) < len(data.splits["train"]) else ""

@@ -12,6 +12,7 @@ import torch
 
 from gradus.data.ragged import Ragged
 from gradus.data.sequences import TextClasses, TextDataset, TextLines, TextPairs
+from gradus.data.splits import some_rows
 from gradus.tasks.task import Task
 from gradus.tasks.tokens import TokenTask, corpus_scores
 
@@ -30,7 +31,7 @@ def text_classes(task: Task, data: TextClasses, split: str) -> Scores:
     name, outputs = task.constant(data.targets[torch.from_numpy(train)])
     targets = data.targets[torch.from_numpy(rows)]
     out = {name: task.metrics(outputs.expand(len(rows), -1), targets)}
-    fitted = some(train)
+    fitted = some_rows(train, MAX_TEXTS)
     analyser, longest = ("char_wb", 4) if data.tokens.tokenizer == "characters" else ("word", 2)
     vectors = TfidfVectorizer(analyzer=analyser, ngram_range=(1, longest), sublinear_tf=True)
     texts = data.raw[data.tokens.name]
@@ -44,7 +45,7 @@ def text_classes(task: Task, data: TextClasses, split: str) -> Scores:
 
 def next_token(task: TokenTask, data: TextLines, split: str) -> Scores:
     """The unigram model, and the 5-gram model of interpolated Kneser–Ney."""
-    train, rows = some(data.splits["train"]), some(data.splits[split])
+    train, rows = some_rows(data.splits["train"], MAX_TEXTS), some_rows(data.splits[split], MAX_TEXTS)
     out: Scores = {}
     for order, name in ((1, "unigram model"), (5, "5-gram model")):
         model = NGram(order, data.tokens.size).fit(data.source, train)
@@ -60,7 +61,7 @@ def nearest_answer(data: TextPairs, split: str) -> Scores:
     """The answer of the training text that is most alike by tf-idf of words and pairs of words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    train, rows = some(data.splits["train"]), data.splits[split]
+    train, rows = some_rows(data.splits["train"], MAX_TEXTS), data.splits[split]
     sources, answers = data.raw[data.tokens.name], data.raw[data.reply.name]
     vectors = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]")
     known = vectors.fit_transform(sources[train]).T.tocsr()
@@ -70,12 +71,6 @@ def nearest_answer(data: TextPairs, split: str) -> Scores:
         best.append(np.asarray(alike.argmax(axis=1)).ravel())
     found = answers[train[np.concatenate(best)]]
     return {"answer of the nearest text": corpus_scores(found.tolist(), answers[rows].tolist())}
-
-
-def some(rows: np.ndarray) -> np.ndarray:
-    """At most ``MAX_TEXTS`` of the rows, evenly spaced."""
-    places = np.linspace(0, len(rows) - 1, min(len(rows), MAX_TEXTS)).astype(np.int64)
-    return np.asarray(rows[places])
 
 
 @dataclass

@@ -43,10 +43,3 @@ def outputs_of(
         targets.append(kept[1])
     back = torch.from_numpy(np.argsort(by_length, kind="stable")).to(targets[0].device)
     return torch.cat(outputs)[back], torch.cat(targets)[back]
-
-
-def some_rows(rows: np.ndarray, most: int = MAX_TRAIN_ROWS) -> np.ndarray:
-    """At most so many of the rows, evenly spaced, so that the choice is the same each time."""
-    if len(rows) <= most:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]

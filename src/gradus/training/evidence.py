@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from gradus.data import Batch, Dataset, Draw, Encoder, MemoryDataset
 from gradus.data.columns import Number, Picture
 from gradus.data.sequences import TextClasses, TextDataset
+from gradus.data.splits import some_rows
 from gradus.tasks import Binary, MultiClass, Regression, Task
 from gradus.training.checkpoint import write_directory
-from gradus.training.evaluate import some_rows
 from gradus.training.prepare import Prepared
 from gradus.training.rundir import finite
 from gradus.training.state import Tensors

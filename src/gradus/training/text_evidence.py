@@ -17,10 +17,11 @@ from torch.nn import functional as F
 
 from gradus.data.ragged import Ragged
 from gradus.data.sequences import TextDataset, TextLines, TextPairs, TextTags
+from gradus.data.splits import some_rows
 from gradus.data.tokens import IGNORE, Tokens
 from gradus.models import apply
 from gradus.tasks import NextToken, SequenceToSequence, Tagging
-from gradus.training.evaluate import MAX_OUTPUTS, some_rows
+from gradus.training.evaluate import MAX_OUTPUTS
 from gradus.training.prepare import Prepared
 from gradus.training.step import autocast
 
