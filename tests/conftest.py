@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes run the tests: one thread each, set before torch is loaded
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 DATA = Path(os.environ.get("GRADUS_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Timings are kept for the session, as on a person's machine, and hold for what a module sets up for its tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADUS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("GRADUS_DATA", str(DATA))
+        patch.setenv("GRADUS_OFFLINE", "1")  # no test asks the net for anything
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _own_world(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in an empty directory; timings are kept for the session, as on a person's machine."""
+def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test works in an empty directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GRADUS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("GRADUS_DATA", str(DATA))
-    monkeypatch.setenv("GRADUS_OFFLINE", "1")  # no test asks the net for anything
 
 
 @pytest.fixture
@@ -48,3 +58,11 @@ def gradus(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
         return status, out.out, out.err
 
     return run
+
+
+LONGEST = ("test_text_recipes", "test_recipes", "test_world", "test_resume", "test_report", "test_serving", "test_kill")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that no process is left with one of them when the others are done."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)

@@ -27,9 +27,9 @@ def test_list_shows_every_rung(gradus: Gradus) -> None:
     assert status == 0
     rungs = json.loads(gradus("list", "--json")[1])
     names = "line curve logistic diabetes titanic table covid digits mnist fashion photos cifar hello names news "
-    names += "sentiment forecast translate poems"
+    names += "sentiment forecast translate poems tokenizer gpt instruct prefer"
     assert [r["name"] for r in rungs] == names.split()
-    assert [r["number"] for r in rungs] == list(range(1, 20))
+    assert [r["number"] for r in rungs] == [*range(1, 20), 30, 31, 32, 33]
     assert all(r["name"] in out and r["target"] in out for r in rungs)
 
 
@@ -41,7 +41,7 @@ def test_help_of_a_recipe_shows_its_settings_with_types_and_defaults(gradus: Gra
     assert "--epochs INTEGER" in words
     assert "--seed INTEGER" in words
     assert "--precision TEXT" in words
-    assert "--resume" not in words
+    assert "--resume [never|auto]" in words
     assert "[cnn|mlp|notes-cnn|residual|inception|vgg]" in gradus("train", "mnist", "--help")[1]
 
 

@@ -157,7 +157,7 @@ def test_a_folder_is_its_files_one_after_the_other_each_ended() -> None:
         "2.txt": story(40, 1),
         "10.txt": story(2, 2),
         "more/a.txt": "\ufeffend",
-        "notes.md": "not a text",
+        ".notes.md": "hidden",
         "0.txt": "",
     }
     for name, text in parts.items():
@@ -198,7 +198,9 @@ def test_the_end_of_a_running_text_is_held_out_and_no_row_reaches_over_the_edge(
     assert [len(rows) for rows in data.splits.values()] == pytest.approx([1_552, 193, 193], abs=1)
     starts = {name: data.source.starts[rows] for name, rows in data.splits.items()}
     assert starts["train"][-1] + 17 <= 801 * 31 - 1 <= starts["valid"][0]
-    assert starts["valid"][-1] + 17 <= 901 * 31 - 1 <= starts["test"][0]
+    ends = {name: starts[name][-1] + len(data.source[rows[-1]]) for name, rows in data.splits.items()}
+    assert starts["valid"][0] + 100 * 31 == ends["valid"] == starts["test"][0] == 901 * 31 - 1
+    assert ends["test"] == len(data.source.flat)  # nothing of them is left out
 
 
 def test_every_token_of_the_training_text_is_foretold_once() -> None:

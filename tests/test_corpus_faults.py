@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from test_corpus import _small_pieces, as_asked, files_of_cache, story, written  # noqa: F401
 
-from gradus.data import prepare_text
+from gradus.data import prepare_text, text_sample
 from gradus.data.cache import cache_directory
 from gradus.data.corpus import corpus
 from gradus.data.prepare_text import prepared
@@ -220,7 +220,7 @@ def test_a_file_that_isnt_text_or_isnt_there_is_one_line() -> None:
     assert refused(written("", "none.txt")).startswith("none.txt: the file is empty")
     assert refused("absent.txt").startswith("absent.txt: no such file")
     Path("folder").mkdir()
-    assert refused("folder").startswith("folder: no .txt files")
+    assert refused("folder").startswith("folder: no text files")
     Path("cut.txt.gz").write_bytes(gzip.compress(story(500).encode())[:-200])
     assert refused("cut.txt.gz").startswith("cut.txt.gz: the gzip file is cut short")
     with pytest.raises(UserError, match=r"^blank.txt: 0 tokens leave no row to train on"):
@@ -236,7 +236,8 @@ def test_a_file_that_shrinks_grows_or_goes_while_it_is_read_is_told(monkeypatch:
                 act()
             return texts_of(*a)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(prepare_text, "texts_of", look)
+        for module in (prepare_text, text_sample):
+            monkeypatch.setattr(module, "texts_of", look)
 
     path = written(story(300))
     after(20, lambda: os.truncate(path, 3_000))

@@ -202,7 +202,8 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    logits=st.lists(st.floats(-4, 4), min_size=2, max_size=9, unique=True),
+    # no two so near that their shares round to one number, of which either may be struck out
+    logits=st.lists(st.integers(-400, 400).map(lambda n: n / 100), min_size=2, max_size=9, unique=True),
     temperature=st.floats(0.2, 3),
     top_k=st.none() | st.integers(1, 9),
     top_p=st.none() | st.floats(0.05, 1),

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from faults.cases import CASES
+from faults.harness import campaign
+from faults.launching import launcher
 from test_resume import StopAt
 from torch import nn
 
@@ -126,3 +133,38 @@ def test_a_language_model_and_a_forecaster_learn_there() -> None:
     names = gd.data.texts({"text": ["aa ab", "ba bb"] * 60, "label": ["a", "b"] * 60}, tokens="words", test=0, valid=0)
     classifier = gd.models.RecurrentClassifier(names.num_tokens, names.num_outputs, embedding=8, hidden=8)
     assert gd.train(classifier, names, steps=60, lr=1e-2, quiet=True).metrics["train"]["accuracy"] > 0.95
+
+
+@pytest.mark.parametrize("number", [3, 6], ids=["CNN", "GPT"])
+def test_killed_at_any_instant_a_run_there_ends_in_the_same_bits(
+    number: int, tmp_path: Path, real: Callable[[str], Path]
+) -> None:
+    """With deterministic kernels; the process that is killed is a process of its own, as on the CPU."""
+    case = CASES[number]
+    if case.needs:
+        real(case.needs)
+    there = replace(case, template=(*case.template, "--device", "cuda", "--deterministic"))
+    stories = campaign(there, tmp_path, launcher(), seed=7, kills=20)
+    assert [str(story) for story in stories if story.faults] == []
+    assert sum(story.killed for story in stories) >= 20
+
+
+def test_out_of_memory_halves_the_parts_of_a_batch() -> None:
+    """A batch of which the attention alone would take 140 GB; in parts it fits."""
+    free = torch.cuda.mem_get_info()[0]
+    width = int((free / 4 / 64 / 0.6) ** 0.5)  # 64 samples of width × width floats take more than there is
+
+    class Wide(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(1, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            big = x.mean(1).view(-1, 1, 1) * torch.ones(1, width, width, device=x.device)
+            return self.out(big.mean((1, 2)).unsqueeze(1))
+
+    x = np.random.default_rng(0).normal(size=(128, 3)).astype(np.float32)
+    settings = dict(epochs=1, batch_size=64, quiet=True, lr=1e-3)
+    run = gd.train(Wide(), gd.data.arrays(x, x.sum(1), valid=0.0, test=0.0), out="r", **settings)
+    assert "out of memory" in (run.path / "log.txt").read_text()
+    assert run.summary["steps"] == 2

@@ -55,7 +55,9 @@ def test_every_sentence_is_used_and_every_one_used_is_there() -> None:
     source = "".join(file.read_text(encoding="utf-8") for file in SOURCES.glob("*.py") if file.name != "words.py")
     used = set(re.findall(r'words\(\s*"([^"]+)"', source)) | set(re.findall(r"words\('([^']+)'", source))
     quoted = set(re.findall(r'"([^"\n]+)"', source))
-    by_name = {key for key in words.TABLE if key.startswith("time_") or words.TABLE[key][0] == key}  # terms of a run
+    by_name = {
+        key for key in words.TABLE if key.startswith(("time_", "kind_")) or words.TABLE[key][0] == key
+    }  # terms of a run
     assert used <= set(words.TABLE)
     assert set(words.TABLE) <= used | quoted | by_name
 
@@ -244,7 +246,8 @@ def test_a_long_curve_keeps_its_peaks() -> None:
 
 def test_a_loss_that_is_no_number_is_told_with_its_step() -> None:
     x = np.random.default_rng(0).normal(size=(60, 2)) * 1e18
-    run = gd.train(gd.models.Linear(2, 1), (x, x[:, 0]), steps=30, lr=1e9, optimizer="sgd", log_every=1, quiet=True)
+    settings = dict(steps=30, lr=1e9, optimizer="sgd", log_every=1, quiet=True, on_nan="ignore")
+    run = gd.train(gd.models.Linear(2, 1), (x, x[:, 0]), **settings)
     broken = [json.loads(s) for s in (run.path / "metrics.jsonl").read_text().splitlines()]
     step = next(line["step"] for line in broken if isinstance(line.get("loss"), str))
     assert f"From step {step} on the loss is not a number." in report_of(run)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -31,3 +33,17 @@ def test_the_chinese_readme_is_a_faithful_twin() -> None:
         else:
             assert found == chinese[part], part
     assert len(english["code"]) == 5
+
+
+@pytest.mark.parametrize("page", sorted(p.stem for p in (ROOT / "docs").glob("*.md") if "." not in p.stem))
+def test_a_page_of_the_documentation_has_its_chinese_twin(page: str) -> None:
+    english, chinese = skeleton(f"docs/{page}.md"), skeleton(f"docs/{page}.zh-CN.md")
+    for part in ("headings", "links", "rows"):
+        assert english[part] == chinese[part], part
+    assert [words_of(code) for code in english["code"]] == [words_of(code) for code in chinese["code"]]
+
+
+def words_of(code: str) -> list[str]:
+    """Lines of code without what a translation changes: comments, quoted texts, and how far they are moved in."""
+    lines = (re.sub(r'"[^"]*"|\'[^\']*\'', '""', line).partition("#")[0].rstrip() for line in code.splitlines())
+    return [" ".join(line.split()) for line in lines if line.strip()]

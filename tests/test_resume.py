@@ -20,7 +20,7 @@ from torch import nn
 import gradus as gd
 from gradus.data import Shift
 from gradus.errors import Interrupted, UserError
-from gradus.training import OPTIMIZERS, TrainState, checkpoint, read_directory, write_directory
+from gradus.training import OPTIMIZERS, TrainState, checkpoint, read_directory, whole, write_directory
 from gradus.training.state import pack, unpack
 
 
@@ -116,7 +116,7 @@ def test_the_command_line_is_interrupted_or_killed_and_resumed(tmp_path: Path) -
         out = tmp_path / ask.name
         command = [*train, "--out", ask.name]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while not ((out / "metrics.jsonl").exists() and (out / "metrics.jsonl").stat().st_size > 2000):
+        while checkpoint.steps(out / "checkpoints")[-1:] in ([], [0]):
             time.sleep(0.01)
             assert process.poll() is None, process.communicate()
         process.send_signal(ask)
@@ -187,11 +187,19 @@ def test_a_save_that_fails_leaves_the_old_checkpoint_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(checkpoint, "save_file", full)
+        patch.setattr(whole.os, "write", full)
         write_directory(tmp_path / "a", {"model": {"w": torch.zeros(3)}}, {"x": 2})
     tensors, values = read_directory(tmp_path / "a")
     assert values == {"x": 1}
     assert torch.equal(tensors["model"]["w"], torch.ones(3))
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_files_in_the_place_of_directories_are_no_hindrance(tmp_path: Path) -> None:
+    for name in ("a", ".a.partial", ".a.old"):
+        (tmp_path / name).write_text("not a directory")
+    write_directory(tmp_path / "a", {}, {"x": 3})
+    assert read_directory(tmp_path / "a")[1] == {"x": 3}
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import gradus
 
 SOURCE = Path(gradus.__file__).parent
-LOWER = ("data", "models", "tasks", "training", "reports")
+LOWER = ("data", "models", "tasks", "training", "language", "reports", "serving")
 
 
 def test_lower_rooms_do_not_go_round_by_the_front_door() -> None:

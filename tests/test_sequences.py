@@ -172,9 +172,11 @@ def test_bits_a_character_do_not_depend_on_what_a_token_is() -> None:
     nats = 1.7
     sums, counts = [], []
     for row in range(3):
-        sums.append([nats * (len(texts[row]) + 1), 0.0, len(texts[row]) + 1.0])
+        sums.append([nats * (len(texts[row]) + 1), 0.0, len(texts[row]) + 1.0, 2 * len(texts[row]) + 2.0])
         counts.append(len(texts[row]) + 1)
-    assert task.metrics(torch.tensor(sums), torch.tensor(counts))["bits_per_char"] == pytest.approx(nats / math.log(2))
+    measured = task.metrics(torch.tensor(sums), torch.tensor(counts))
+    assert measured["bits_per_char"] == pytest.approx(nats / math.log(2))
+    assert measured["bits_per_byte"] == pytest.approx(nats / math.log(2) / 2)
     pieces = gd.data.lines(texts, tokens="bpe", size=262, valid=0, test=0)
     batch = pieces.batch(torch.arange(3))
     of_pieces = gd.tasks.NextToken.of(pieces.tokens)

@@ -183,3 +183,135 @@ def test_logistic_regression_converges_to_scikit_learn_s_coefficients() -> None:
     expected = LogisticRegression(C=np.inf, max_iter=10_000, tol=1e-10).fit(x, y)
     assert model.linear.weight.detach().numpy() == pytest.approx(expected.coef_, rel=0.02)
     assert model.linear.bias.detach().numpy() == pytest.approx(expected.intercept_, rel=0.02)
+
+
+class Poison(nn.Module):
+    """Gives NaN, or an infinite gradient, where an input is above 100."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where = where
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bad = x > 100
+        if self.where == "forward":
+            return x.masked_fill(bad, np.nan)
+        return x + (x * 0).masked_fill(~bad, 1.0).sqrt()  # the root of 0 where it is bad
+
+
+def poisoned(where: str) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = (nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.2), nn.Linear(4, 1))
+    with torch.no_grad():
+        layers[0].weight.copy_(torch.eye(4))
+    return nn.Sequential(layers[0], Poison(where), *layers[1:])
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_a_step_that_is_not_finite_is_skipped_as_if_its_batch_were_not_there(where: str, clip: float | None) -> None:
+    chance = torch.Generator().manual_seed(0)
+    batches = [gd.data.Batch(torch.randn(10, 4, generator=chance), torch.randn(10, generator=chance), torch.arange(10))
+               for _ in range(12)]  # fmt: skip
+    bad = {2, 3, 4, 8, 11}
+    for k in bad:
+        batches[k].inputs[5, 1] = 200.0
+    model = poisoned(where)
+    state = TrainState(model, torch.optim.AdamW(model.parameters(), lr=0.01), 12, seed=3, average=Average(model, 0.9))
+    step = supervised(gd.tasks.Regression(), lr=0.01, clip=clip, on_nan="skip")
+    twin = poisoned(where)  # the same in plain torch
+    optimizer = torch.optim.AdamW(twin.parameters(), lr=0.01)
+    average = [p.detach().clone() for p in twin.parameters()]
+    for k, batch in enumerate(batches):
+        outcome = step(state, batch)
+        state.step += 1
+        if k in bad:
+            assert (float(outcome.loss_sum), outcome.count) == (0.0, 0)
+            continue
+        torch.manual_seed(gd.data.mix(3, k))
+        loss = nn.functional.mse_loss(twin(batch.inputs)[:, 0], batch.targets, reduction="sum")
+        assert torch.equal(outcome.loss_sum, loss)
+        optimizer.zero_grad()
+        loss.backward(torch.tensor(1 / 10))
+        if clip is not None:
+            nn.utils.clip_grad_norm_(twin.parameters(), clip)
+        optimizer.step()
+        decay = min(0.9, (1 + k) / (10 + k))
+        average = [a.lerp(p.detach(), 1 - decay) for a, p in zip(average, twin.parameters(), strict=True)]
+    pairs = zip(model.state_dict().values(), twin.state_dict().values(), strict=True)  # running means among them
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert state.average is not None
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(state.average.weights, average, strict=True))
+    assert state.skipped == 5
+    what = "the loss" if where == "forward" else "the gradient"
+    assert state.notices == [
+        f"step 3: {what} isn't finite; the update is skipped",
+        f"step 4: {what} isn't finite; the update is skipped, 2 by now",
+        f"step 9: {what} isn't finite; the update is skipped, 4 by now",
+    ]
+
+
+def test_without_skipping_nothing_is_hidden_and_lbfgs_cannot_skip() -> None:
+    batch = gd.data.Batch(torch.full((4, 4), 200.0), torch.ones(4), torch.arange(4))
+    model = poisoned("forward")
+    state = TrainState(model, torch.optim.SGD(model.parameters(), lr=0.1), 9)
+    assert torch.isnan(supervised(gd.tasks.Regression(), lr=0.1)(state, batch).loss_sum)
+    assert not all(p.isfinite().all() for p in model.parameters())
+    assert (state.skipped, state.notices) == (0, [])
+    state.optimizer = torch.optim.LBFGS(model.parameters())
+    with pytest.raises(UserError, match=r"no 'skp'.*'skip'"):
+        supervised(gd.tasks.Regression(), lr=0.1, on_nan="skp")
+    with pytest.raises(UserError, match="lbfgs takes several gradients a step"):
+        supervised(gd.tasks.Regression(), lr=0.1, on_nan="skip")(state, batch)
+
+
+class Alone:
+    """A world of one process that computes half of each batch, and doubles what it came to."""
+
+    rank = 0
+    losses: list[float | None]
+
+    def combine(
+        self, state: TrainState, parameters: list[nn.Parameter], loss: torch.Tensor | None, count: int
+    ) -> tuple:  # type: ignore[type-arg]
+        self.losses.append(None if loss is None else float(loss))
+        for p in parameters:
+            p.grad = None if p.grad is None else 2 * p.grad / max(2 * count, 1)
+        return torch.zeros(()) if loss is None else 2 * loss, 2 * count
+
+
+def test_of_several_processes_the_unscaled_sums_are_added_up() -> None:
+    torch.manual_seed(0)
+    half = gd.data.Batch(torch.randn(6, 3), torch.randn(6), torch.arange(6))
+    whole = gd.data.Batch(torch.cat([half.inputs] * 2), torch.cat([half.targets] * 2), torch.arange(12))  # type: ignore[list-item]
+    model = gd.models.MLP(3, 4, 1)
+    twin = copy.deepcopy(model)
+    for parts, clip in ((1, None), (4, 0.1)):
+        state = TrainState(model, torch.optim.SGD(model.parameters(), lr=0.1), 9, parts=parts)
+        state.world = Alone()  # type: ignore[assignment]
+        state.world.losses = []  # type: ignore[union-attr]
+        plain = TrainState(twin, torch.optim.SGD(twin.parameters(), lr=0.1), 9)
+        mine = supervised(gd.tasks.Regression(), lr=0.1, clip=clip)(state, half)
+        expected = supervised(gd.tasks.Regression(), lr=0.1, clip=clip)(plain, whole)
+        assert mine.count == expected.count == 12
+        assert float(mine.loss_sum) == pytest.approx(float(expected.loss_sum))
+        assert all(torch.allclose(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    nothing = gd.data.Batch(torch.empty(0, 3), torch.empty(0), torch.empty(0, dtype=torch.int64))
+    outcome = supervised(gd.tasks.Regression(), lr=0.1)(state, nothing)
+    assert (calls, state.world.losses[-1], outcome.count) == ([], None, 0)  # type: ignore[union-attr]
+
+
+def test_each_process_has_its_own_chance_and_the_first_that_of_one_alone() -> None:
+    from gradus.training.step import seed_step
+
+    seed_step(5, 7, CPU)
+    alone = torch.rand(4)
+    torch.manual_seed(gd.data.mix(5, 7))
+    assert torch.equal(alone, torch.rand(4))
+    seed_step(5, 7, CPU, rank=1)
+    second = torch.rand(4)
+    torch.manual_seed(gd.data.mix(5, 7, 1))
+    assert torch.equal(second, torch.rand(4))
+    assert not torch.equal(alone, second)

@@ -131,5 +131,7 @@ def test_a_classifier_that_diverged_shows_nan_and_goes_on() -> None:
     scores = gd.tasks.MultiClass(3).metrics(outputs, torch.tensor([0, 1, 2, 0, 1, 2]))
     assert math.isnan(scores["calibration_error"])
     x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
-    run = gd.train(gd.models.MLP(4, 8, 3), (x, np.arange(60) % 3), optimizer="sgd", lr=1e30, epochs=3, quiet=True)
+    run = gd.train(
+        gd.models.MLP(4, 8, 3), (x, np.arange(60) % 3), optimizer="sgd", lr=1e30, epochs=3, quiet=True, on_nan="ignore"
+    )
     assert run.summary["metrics"]["test"]["loss"] == "nan"

@@ -25,8 +25,8 @@ from gradus.reports.page import write_report
 from gradus.reports.record import read_record
 from gradus.reports.words import Words
 from gradus.training import text_evidence
-from gradus.training.checkpoint import read_directory
 from gradus.training.samples import Samples, generators_kept
+from gradus.training.whole import read_directory
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

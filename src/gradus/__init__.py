@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gradus import data, models, tasks, training
     from gradus.experiment import resume, train
     from gradus.fitting import cross_validate, fit
+    from gradus.models.weights import load_weights
     from gradus.training import Run
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "cross_validate",
     "data",
     "fit",
+    "load_weights",
     "models",
     "resume",
     "tasks",
@@ -40,6 +42,7 @@ __all__ = [
 _ROOMS = ("data", "models", "tasks", "training")
 _HOMES = {
     "Run": "gradus.training",
+    "load_weights": "gradus.models.weights",
     **dict.fromkeys(("resume", "train"), "gradus.experiment"),
     **dict.fromkeys(("cross_validate", "fit"), "gradus.fitting"),
 }

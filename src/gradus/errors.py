@@ -11,10 +11,15 @@ class UserError(ValueError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop (Ctrl-C or SIGTERM); it finished its step and saved. ``run`` is the directory."""
+    """Training was asked to stop (Ctrl-C, SIGTERM or SIGUSR1). ``run`` is the directory.
 
-    def __init__(self, run: str) -> None:
-        super().__init__(f"stopped and saved; go on with: gradus resume {run}")
+    Args:
+        saved: whether the state was saved as it was; else the run goes on from an older checkpoint.
+    """
+
+    def __init__(self, run: str, *, saved: bool = True) -> None:
+        words = "stopped and saved" if saved else "stopped at once; what was saved last is kept"
+        super().__init__(f"{words}; go on with: gradus resume {run}")
         self.run = run
 
 

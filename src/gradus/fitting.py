@@ -15,7 +15,7 @@ from gradus.data import Dataset, MemoryDataset
 from gradus.errors import UserError
 from gradus.tasks import Task
 from gradus.training import loop
-from gradus.training.observers import EarlyStopping, OutOfTime, Validate
+from gradus.training.observers import BestWeights, OutOfTime, Validate
 from gradus.training.prepare import Prepared, prepare, valid_every
 from gradus.training.progress import tell
 from gradus.training.result import Run
@@ -108,8 +108,8 @@ def _train_in_memory(
     looking: list[loop.Observer] = []
     if len(prepared.data.splits["valid"]):
         looking.append(Validate(prepared.measure("valid"), valid_every(settings, prepared)))
-    if settings.patience is not None:
-        looking.append(EarlyStopping(settings.patience))
+    if settings.patience is not None or settings.keep_best:
+        looking.append(BestWeights(settings.patience))
     if settings.minutes is not None:
         looking.append(OutOfTime(settings.minutes * 60))
     batches = loop.batches_of(prepared.data, prepared.order, prepared.state.total_steps)

@@ -19,6 +19,9 @@ COMMANDS = {
     "runs": "the runs below a directory",
     "report": "a run as one page that opens offline: result, curves, mistakes, settings",
     "compare": "what differs between runs, in settings, curves and metrics",
+    "chat": "talk with a language model: your own, or one on any OpenAI-style server; also about your documents",
+    "serve": "a language model over the OpenAI protocol, with a page to chat on",
+    "export": "a trained model in the form of other programs: transformers, llama.cpp, ONNX",
 }
 
 
@@ -70,7 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort) as stop:  # click makes an Abort of every KeyboardInterrupt
         saved = stop.__cause__ if isinstance(stop.__cause__, Interrupted) else None
-        click.echo(f"gradus: {saved or 'interrupted before there was anything to save'}", err=True)
+        if not rank():
+            click.echo(f"gradus: {saved or 'interrupted before there was anything to save'}", err=True)
         return 130
     except BrokenPipeError:  # the reader of a pipe has gone, as `| head` does
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at its end
@@ -94,8 +98,14 @@ def show_table(rows: list[list[str]], header: list[str], right: tuple[str, ...] 
     console.print(table, crop=False, no_wrap=not console.is_terminal)
 
 
+def rank() -> int | None:
+    """Which of several processes that train together (torchrun) this one is; None where it is alone."""
+    return int(os.environ.get("RANK", 0)) if int(os.environ.get("WORLD_SIZE", 1)) > 1 else None
+
+
 def _fail(message: str) -> int:
-    click.echo(f"gradus: {' '.join(message.split())}", err=True)
+    who = "gradus" if rank() is None else f"gradus, process {rank()}"
+    click.echo(f"{who}: {' '.join(message.split())}", err=True)
     return 2
 
 

@@ -15,7 +15,7 @@ import click
 from gradus.recipes.rung import Rung
 from gradus.training.settings import Settings
 
-HIDDEN = ("resume", "quiet", "name")  # the command line has other ways to say these
+HIDDEN = ("quiet", "name")  # the command line has other ways to say these
 
 
 def recipe_options(recipe: Rung) -> list[click.Option]:
@@ -29,7 +29,7 @@ def recipe_options(recipe: Rung) -> list[click.Option]:
         text = texts.get(name) or (common[name].metadata["help"] if name in common else "")
         out.append(option(name, hints[name], default, text))
     for name, field in common.items():
-        if name not in recipe.defaults() and name not in HIDDEN:
+        if recipe.loop and name not in recipe.defaults() and name not in HIDDEN:
             out.append(option(name, common_hints[name], field.default, field.metadata["help"]))
     return out
 
@@ -43,6 +43,8 @@ def option(name: str, hint: Any, default: Any, text: str) -> click.Option:
         return click.Option([f"{flag}/--no-{flag[2:]}"], default=default, show_default=default is not None, help=text)
     if get_origin(hint) is tuple:
         return click.Option([flag], multiple=True, default=default, help=text, metavar="TEXT")
+    if name == "resume":
+        return click.Option([flag], type=click.Choice(("never", "auto")), default=default, show_default=True, help=text)
     kind: Any = click.Choice(get_args(hint)) if get_origin(hint) is Literal else {int: int, float: float}.get(hint, str)
     if name == "lr":
         kind = Rate()

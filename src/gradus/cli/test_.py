@@ -36,5 +36,5 @@ def command(run: str, data: str | None, as_json: bool) -> None:
         return
     progress.tell("test", f"{run} on {what}")
     primary = summary["primary"]
-    for name in (primary, *(n for n in metrics if n != primary)):
+    for name in sorted(metrics, key=lambda name: name != primary):  # which other data may have no answers for
         progress.tell("", f"{name:<18} {metrics[name]:.4f}")

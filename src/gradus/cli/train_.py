@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from gradus import recipes
+from gradus.cli import rank
 from gradus.errors import UserError, nearest
 
 BUDGET = ("epochs", "steps", "minutes")
@@ -44,7 +45,13 @@ class Recipes(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in recipes.rungs() and not args[0].startswith("-"):
             raise UserError(f"no recipe '{args[0]}'.{nearest(args[0], recipes.rungs())} gradus list shows them.")
-        if args and args[0] in recipes.rungs() and sys.stdout.isatty() and not {"--help", "-h", "--json"} & set(args):
+        if (
+            args
+            and args[0] in recipes.rungs()
+            and sys.stdout.isatty()
+            and not rank()
+            and not {"--help", "-h", "--json"} & set(args)
+        ):
             # the first thing to be seen, before torch takes its seconds to load
             click.secho(f"{'recipe':<11}", fg="cyan", bold=True, nl=False)
             click.echo(f"{args[0]}: {recipes.find(args[0]).teaches}")
@@ -66,11 +73,11 @@ def _train(name: str, given: dict[str, Any]) -> None:
     if typed & set(BUDGET):  # a budget that was typed replaces the recipe's own
         own = recipes.find(name).defaults()
         arguments |= {k: None for k in BUDGET if k in own and k not in typed}
-    for key in ("data", "test"):  # so that the run finds them again from anywhere
-        if arguments.get(key) and Path(arguments[key]).exists():
+    for key in ("data", "test", "tokenizer", "base"):  # so that the run finds them again from anywhere
+        if isinstance(arguments.get(key), str) and Path(arguments[key]).exists():
             arguments[key] = str(Path(arguments[key]).resolve())
     if as_json:
         progress.use_stderr()
     run = recipes.call(name, arguments, typed)
-    if as_json:
+    if as_json and not rank():
         click.echo(json.dumps(run.summary, ensure_ascii=False))

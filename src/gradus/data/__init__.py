@@ -1,6 +1,8 @@
 """Step 1, data: sources → typed columns → split → statistics → batches."""
 
 from gradus.data.augment import Augmentation, Colour, Crop, Erase, Flip, Mixup, Noise, Rotate, Shift
+from gradus.data.chat_pairs import PairRows, chat_pairs, lesson_chat_pairs
+from gradus.data.chats import ChatRows, chats, lesson_chats
 from gradus.data.corpus import corpus
 from gradus.data.dataset import Batch, Dataset, Draw, Inputs, MemoryDataset
 from gradus.data.encoder import Encoder
@@ -8,6 +10,7 @@ from gradus.data.language import ag_news, eng_fra, lines, names, pairs, poems, t
 from gradus.data.map_dataset import MapDataset
 from gradus.data.order import Order, keyed_uniform, mix, permutation
 from gradus.data.pictures import pictures
+from gradus.data.python_docs import python_docs
 from gradus.data.sequences import TextClasses, TextCorpus, TextLines, TextPairs, TextTags
 from gradus.data.series import series
 from gradus.data.sets import cifar10, digits, fashion, find, find_file, mnist, read_idx
@@ -21,6 +24,7 @@ from gradus.data.windows import SeriesDataset
 __all__ = [
     "Augmentation",
     "Batch",
+    "ChatRows",
     "Colour",
     "Crop",
     "Dataset",
@@ -34,6 +38,7 @@ __all__ = [
     "Mixup",
     "Noise",
     "Order",
+    "PairRows",
     "Rotate",
     "SeriesDataset",
     "Shift",
@@ -47,6 +52,8 @@ __all__ = [
     "ag_news",
     "arrays",
     "as_dataset",
+    "chat_pairs",
+    "chats",
     "cifar10",
     "corpus",
     "digits",
@@ -56,6 +63,8 @@ __all__ = [
     "find_file",
     "is_set",
     "keyed_uniform",
+    "lesson_chat_pairs",
+    "lesson_chats",
     "lines",
     "mix",
     "mnist",
@@ -64,6 +73,7 @@ __all__ = [
     "permutation",
     "pictures",
     "poems",
+    "python_docs",
     "read_idx",
     "read_labelled",
     "read_lines",

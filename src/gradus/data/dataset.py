@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -97,8 +98,12 @@ class Dataset(ABC):
     """A hash of what the samples are, so that a resumed run can tell that it is given the same ones."""
     encoder: Encoder | None = None
     """The preprocessing that a run keeps; None where a person's own dataset did it."""
+    kept: Mapping[str, Any] = MappingProxyType({})
+    """What of it came from elsewhere, another run's vocabulary say, as plain values, which a run keeps."""
     lengths: np.ndarray | None = None
     """How long each sample is, (rows,) or, of several parts, (rows, parts); batches are then made of like lengths."""
+    steps: int = 1
+    """How many places of a row are answered, where all rows are of one length."""
     notes: tuple[str, ...] = ()
     """What is worth telling of how the data were read."""
     workers: int = 0

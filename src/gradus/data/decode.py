@@ -10,16 +10,12 @@ import contextlib
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +24,7 @@ import numpy as np
 
 from gradus.data.cache import cache_directory
 from gradus.data.picture_files import PictureFile, PictureSource, read_content
+from gradus.data.processes import in_order
 from gradus.data.workers import cores
 from gradus.errors import UserError
 
@@ -230,7 +227,7 @@ def _alive(process: int) -> bool:
     return True
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Job:
     """What a process needs to decode any part of a source."""
 
@@ -239,13 +236,18 @@ class _Job:
     files: Sequence[PictureFile]
     frame: Frame
     pixels: Path
+    opened_by: int | None = None
+    opened: zipfile.ZipFile | None = None
 
     def archive(self) -> zipfile.ZipFile | None:
         """The archive, opened: once a process, for processes that share an open file share its position."""
-        return zipfile.ZipFile(self.root) if self.zipped else None
+        if self.zipped and self.opened_by != os.getpid():
+            self.opened, self.opened_by = zipfile.ZipFile(self.root), os.getpid()
+        return self.opened
 
-    def run(self, first: int, archive: zipfile.ZipFile | None) -> Answers:
+    def __call__(self, first: int) -> Answers:
         """Decode one chunk into its place; for each file the CRC of its content, and why it was left out."""
+        archive = self.archive()
         files = self.files[first : first + CHUNK]
         rows = np.zeros((len(files), self.frame.height, self.frame.width, self.frame.channels), np.uint8)
         answers: Answers = []
@@ -287,19 +289,6 @@ def reason_of(error: Exception) -> str:
     return f"damaged, or not to be read ({text[0] if text else type(error).__name__})"
 
 
-_mine: list[tuple[_Job, zipfile.ZipFile | None]] = []  # of a process that decodes
-
-
-def _begin(job: _Job) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
-    _mine[:] = [(job, job.archive())]
-
-
-def _work(first: int) -> tuple[int, Answers]:
-    job, archive = _mine[0]
-    return first, job.run(first, archive)
-
-
 def _decode_all(job: _Job, workers: int) -> Iterator[tuple[int, Answers]]:
     """The answers of all chunks as they come, with a bar where a person looks on."""
     from rich.console import Console
@@ -315,28 +304,8 @@ def _decode_all(job: _Job, workers: int) -> Iterator[tuple[int, Answers]]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(job.files))
-
-        def done(first: int) -> None:
-            bar.advance(task, min(CHUNK, len(job.files) - first))
-
-        if workers == 0 or len(job.files) <= FEW:
-            with job.archive() or contextlib.nullcontext() as archive:
-                for first in starts:
-                    yield first, job.run(first, archive)
-                    done(first)
-            return
-        with warnings.catch_warnings():  # Python 3.12 warns of forking beside threads; these processes need none
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pool = ProcessPoolExecutor(workers, multiprocessing.get_context(), _begin, (job,))
-            waiting = {pool.submit(_work, first) for first in starts}
-        try:
-            for future in as_completed(waiting):
-                first, answers = future.result()
-                done(first)
-                yield first, answers
-        except BrokenProcessPool:
-            raise UserError(
-                f"{job.root}: a process that decodes pictures died, perhaps for want of memory. Try --workers 1."
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+        few = len(job.files) <= FEW
+        with contextlib.closing(in_order(job, starts, 0 if few else workers, name=str(job.root))) as answers:
+            for first, answer in zip(starts, answers, strict=True):
+                bar.advance(task, min(CHUNK, len(job.files) - first))
+                yield first, answer

@@ -7,13 +7,15 @@ files in the order of the text (``text_store.py``).
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -21,19 +23,18 @@ from rich.console import Console
 from gradus.data import columns as kinds
 from gradus.data import text_files, text_store
 from gradus.data.cache import cache_directory
+from gradus.data.documents import MARK
 from gradus.data.order import mix
 from gradus.data.part import held
 from gradus.data.processes import bar_of_bytes, in_order
 from gradus.data.text_files import Piece, TextFile, find_texts, pieces_of, texts_of
+from gradus.data.text_sample import SAMPLES, Fit, rows_of
 from gradus.data.text_store import Done, Prepared, Store, dtype_of
-from gradus.data.tokens import EOS, UNK, Tokens
+from gradus.data.tokens import UNK, Tokens
 from gradus.errors import UserError
 
 VERSION = 1  # of what preparing gives; a new one makes old caches be left
-SAMPLES = {"characters": 32_000_000, "words": 32_000_000, "bpe": 8_000_000}  # bytes that a vocabulary is fitted on
-PLACES = 128  # from how many pieces of the text they come
 SHARE, HELD_OUT = 0.05, 1_000_000  # validation and test each: of the text, but so many bytes at most
-SIZES = {"bpe": 8_000, "words": 50_000}  # of a vocabulary where none is asked for
 _LINES = 0x11E5  # what chance is for: keeps its streams apart
 
 
@@ -47,6 +48,8 @@ class Asked:
         max_length: of lines, the tokens that a longer one is cut to.
         valid, test: shares of the text; None takes ``SHARE``, but ``HELD_OUT`` at most.
         seed: the key of the split of a line, together with the line.
+        field: the name of the text in JSON lines and tables; None finds it.
+        exact: whether a running text's shares end at the very character, rather than at a line's end near it.
     """
 
     tokens: str
@@ -56,6 +59,13 @@ class Asked:
     valid: float | None
     test: float | None
     seed: int
+    field: str | None = dataclasses.field(default=None, repr=False)  # fingerprints are of what is shown
+    exact: bool = dataclasses.field(default=False, repr=False)
+
+    @property
+    def more(self) -> tuple[object, ...]:
+        """What isn't shown and isn't as usual."""
+        return (self.field, self.exact) if self.field is not None or self.exact else ()
 
 
 def prepared(source: str | Path, asked: Asked, column: Tokens | None, workers: int) -> Prepared:
@@ -68,8 +78,9 @@ def prepared(source: str | Path, asked: Asked, column: Tokens | None, workers: i
     Raises:
         UserError: for a text that can't be read or is changed meanwhile, a process that died, or a full disk.
     """
-    files = find_texts(source)
-    about = (str(Path(source).resolve()), asked, None if column is None else kinds.to_json(column))
+    left_out: list[Path] = []
+    files = find_texts(source, left_out)
+    about = (str(Path(source).resolve()), asked, None if column is None else kinds.to_json(column), *asked.more)
     place = cache_directory() / "corpora" / hashlib.sha256(repr(about).encode()).hexdigest()[:32]
     what = (VERSION, text_files.PIECE, SAMPLES[asked.tokens], SHARE, HELD_OUT, text_files.key_of(files))
     key = hashlib.sha256(repr(what).encode()).hexdigest()
@@ -82,7 +93,7 @@ def prepared(source: str | Path, asked: Asked, column: Tokens | None, workers: i
             if text_store.read(place, key) is None:  # no other process was faster
                 partial = place.with_name(f"{place.name}.part")
                 if text_store.read(partial, key) is None:
-                    _build(partial, key, files, asked, column, workers, str(source))
+                    _build(partial, key, files, asked, column, workers, str(source), left_out)
                 text_store.place_whole(partial, place)
     except OSError as error:
         raise UserError(
@@ -95,23 +106,32 @@ def prepared(source: str | Path, asked: Asked, column: Tokens | None, workers: i
 
 
 def _build(
-    partial: Path, key: str, files: list[TextFile], asked: Asked, column: Tokens | None, workers: int, name: str
+    partial: Path,
+    key: str,
+    files: list[TextFile],
+    asked: Asked,
+    column: Tokens | None,
+    workers: int,
+    name: str,
+    left_out: Sequence[Path],
 ) -> None:
     """Prepare a text into a directory, or go on where an earlier process was stopped."""
     if not (partial / "key").exists() or (partial / "key").read_text() != key:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         text_store.write(partial / "key", key)
-    plain = _unpacked(files, partial)
+    plain = unpacked(files, partial, asked.field)
     total = sum(file.size for file in plain)
     usual = min(SHARE, HELD_OUT / max(total, 1))
     valid, test = (usual if share is None else share for share in (asked.valid, asked.test))
     lines = Lines(asked.seed, valid, test) if asked.lines else None
-    at_end = {} if asked.lines else {"valid": valid, "test": test}
-    pieces = pieces_of(plain, lines=asked.lines, **at_end)
+    at_end: dict[str, Any] = {} if asked.lines else {"valid": valid, "test": test, "exact": asked.exact}
+    kind = asked.tokens if column is None else column.tokenizer
+    after = kind in ("chat", "imported")  # they join a sign with the line's end after it
+    pieces = pieces_of(plain, lines=asked.lines, after=after, **at_end)
     if column is None:
         column = _vocabulary(partial, plain, pieces, asked, lines, workers, name)
-    work = _Work(tuple(plain), column, lines)
+    work = _Work(tuple(plain), column if asked.lines else replace(column, end=True), lines)
     with Store(partial, lines=asked.lines) as store:
         left = pieces[store.pieces :]
         answers = contextlib.closing(in_order(work.run, left, workers, name=name))
@@ -121,16 +141,18 @@ def _build(
                 store.append(done, piece.split)
                 has(piece.size)
         text_files.check_unchanged(files)
-        store.finish(key, column, {"bytes": total, "valid": valid, "test": test})
+        told = {"left_out": len(left_out), "some": [path.name for path in left_out[:3]]} if left_out else {}
+        store.finish(key, column, {"bytes": total, "valid": valid, "test": test, **told})
 
 
-def _unpacked(files: Sequence[TextFile], directory: Path) -> list[TextFile]:
+def unpacked(files: Sequence[TextFile], directory: Path, field: str | None) -> list[TextFile]:
+    """The files, those that aren't plain text made such in a directory; ``field`` is the text's name in them."""
     packed = [file for file in files if file.packed]
     if not packed:
         return list(files)
     with bar_of_bytes("unpacking", sum(file.size for file in packed)) as has:
         return [
-            text_files.unpack(file, directory / f"text-{number}", has) if file.packed else file
+            text_files.unpack(file, directory / f"text-{number}", has, field) if file.packed else file
             for number, file in enumerate(files)
         ]
 
@@ -155,7 +177,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class _Work:
-    """What a process needs to tokenise any piece."""
+    """What a process needs to tokenise any piece; the vocabulary of a running text ends each document."""
 
     files: tuple[TextFile, ...]
     column: Tokens
@@ -167,25 +189,17 @@ class _Work:
         if self.lines is None:
             parts = [np.empty(0, np.int32)]
             for span, text in zip(piece.spans, texts, strict=True):
-                if text:
-                    parts.append(self.column.ragged([text]).flat)
-                if span.last:  # of a file
-                    parts.append(np.array([EOS], np.int32))
+                found = self.column.ragged(text.split(MARK)).flat
+                parts.append(found if span.last else found[:-1])  # the last document goes on in the next piece
             tokens = np.concatenate(parts)
         else:
             rows = rows_of(texts)
-            found = self.column.ragged(rows)
-            tokens, lengths, splits = found.flat, found.lengths, self.lines.splits(rows)
+            told = self.column.ragged(rows)
+            tokens, lengths, splits = told.flat, told.lengths, self.lines.splits(rows)
             most = self.column.max_length
             counts["cut"] = 0 if most is None else int((lengths >= most).sum())
-        counts["unknown"] = int((tokens == UNK).sum())
+        counts["unknown"] = 0 if self.column.bpe else int((tokens == UNK).sum())
         return Done(tokens.astype(dtype_of(self.column)), lengths, splits, digest, counts)
-
-
-def rows_of(texts: Sequence[str]) -> list[str]:
-    """The lines of texts that aren't empty, without blanks at their ends."""
-    rows = (row.strip() for text in texts for row in text.split("\n"))
-    return [row for row in rows if row]
 
 
 def _vocabulary(
@@ -200,7 +214,7 @@ def _vocabulary(
     """A vocabulary of a sample of the training text; it is kept, so that who goes on has the same."""
     kept = directory / "column.json"
     if not kept.exists():
-        fit = _Fit(tuple(files), asked, lines)
+        fit = Fit(tuple(files), asked, lines)
         train = [piece for piece in pieces if piece.split == 0]
         # in a process of its own where there are any: the memory that it takes is given back with its end
         with bar_of_bytes("vocabulary", None):
@@ -209,44 +223,6 @@ def _vocabulary(
     column = kinds.from_json(json.loads(kept.read_text()))
     assert isinstance(column, Tokens)
     return column
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """What a process needs to fit a vocabulary."""
-
-    files: tuple[TextFile, ...]
-    asked: Asked
-    lines: Lines | None
-
-    def run(self, pieces: Sequence[Piece]) -> Tokens:
-        asked, some, sample = self.asked, pieces, SAMPLES[self.asked.tokens]
-        if len(pieces) > PLACES:
-            some = [pieces[len(pieces) * number // PLACES] for number in range(PLACES)]
-        fits = sum(piece.size for piece in pieces) <= sample
-        most = sample if fits else sample // len(some)
-        return Tokens.fit(
-            "text",
-            [text for piece in some for text in self._texts(piece, most)],
-            asked.tokens,
-            size=asked.size or SIZES.get(asked.tokens),
-            begin=asked.lines,
-            end=asked.lines,
-            max_length=asked.max_length,
-        )
-
-    def _texts(self, piece: Piece, most: int) -> Iterator[str]:
-        """Lines of training from the beginning of a piece, of so many bytes at most."""
-        for span in piece.spans:
-            texts, _ = texts_of(self.files, Piece(0, (span,)), most)
-            if self.lines is None:
-                yield from texts[0].splitlines(keepends=True)
-            else:
-                rows = rows_of(texts)
-                yield from (row for row, split in zip(rows, self.lines.splits(rows), strict=True) if split == 0)
-            most -= span.end - span.begin
-            if most <= 0:
-                return
 
 
 def _waiting(source: str | Path) -> None:

@@ -95,14 +95,18 @@ _mine: list[Callable[[Any], Any]] = []  # the work of a process that was begun h
 def _begin(work: Callable[[Any], Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    end_with_parent()
     _mine[:] = [work]
 
 
+def end_with_parent() -> None:
+    """Have this process end when the one that began it is gone, killed perhaps: alone it would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
 def _end_with(parent: int) -> None:
-    """Wait until the process that asked is gone, killed perhaps: one left alone would wait for ever, and hold locks."""
     wait([parent])
     os._exit(1)
 

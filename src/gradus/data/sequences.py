@@ -158,7 +158,8 @@ class TextLines(TextDataset):
 
     def batch(self, indices: Tensor, draw: Draw | None = None) -> Batch:
         rows = indices.numpy()
-        inputs, targets = self.source.padded(rows, drop=1), self.source.padded(rows, IGNORE, first=1)
+        inputs = self.source.padded(rows, self.tokens.pad_id, drop=1)
+        targets = self.source.padded(rows, IGNORE, first=1)
         return self._given(inputs, targets, indices, int(self.source.lengths_of(rows).sum()) - len(rows))
 
 
@@ -194,6 +195,7 @@ class TextCorpus(TextLines):
                 "(length=…), or smaller valid and test shares."
             )
         self.lengths = self.source.lengths if self._buckets else None
+        self.steps = int(self.source.lengths_of(self.splits["train"][:1])[0])
 
     def row_words(self, row: int) -> dict[str, Any]:
         return {self.tokens.name: self.tokens.decode(self.source[row])}

@@ -7,30 +7,20 @@ character that doesn't unite with the one before it. So the pieces' Unicode form
 from __future__ import annotations
 
 import codecs
-import functools
-import gzip
 import hashlib
 import itertools
-import os
-import re
-import unicodedata
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from gradus.data.picture_files import natural
+from gradus.data import documents, text_cuts
+from gradus.data.text_folders import texts_in
 from gradus.errors import UserError
 
 PIECE = 4_000_000  # bytes; a piece has up to twice as many
-NEAR = 65_536  # bytes from where a long line should be cut to where it is
 SAMPLES, SAMPLE = 64, 4_096  # places of a text that its key tells of, and the bytes of each
 
-_LINE = re.compile(rb"\n")
-_SOLID = rb"(?=[!-~\xc3-\xdf\xe4-\xf4])"  # the first byte of a character that is no blank in any language
-_BREAK = re.compile(rb"(?<!\r)\r?\n" + _SOLID)
-_BLANK = re.compile(rb"[ \t]" + _SOLID)
 _MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK\x03\x04": "zip archive"}
 
 
@@ -49,7 +39,13 @@ class TextFile:
 
     @property
     def packed(self) -> bool:
-        return self.path.name.lower().endswith(".gz")
+        """Whether it must be made a plain text before it can be read in pieces."""
+        return self.gathered or self.path.name.lower().endswith(".gz")
+
+    @property
+    def gathered(self) -> bool:
+        """Whether it holds several documents, of which the plain text has a mark in between."""
+        return documents.has_documents(self.path)
 
 
 @dataclass(frozen=True)
@@ -74,23 +70,26 @@ class Piece:
         return sum(span.end - span.begin for span in self.spans)
 
 
-def find_texts(source: str | Path) -> list[TextFile]:
-    """The file at a path, or the .txt files of a folder and the folders in it, by name; also gzipped.
+def find_texts(source: str | Path, left_out: list[Path] | None = None) -> list[TextFile]:
+    """The file at a path, or the texts of a folder and the folders in it, by name: plain, gzipped, JSONL, Parquet.
+
+    Args:
+        left_out: a list that the files of a folder are added to that are no texts.
 
     Raises:
         UserError: where there is none, or it is no text.
     """
     root = Path(source)
     if not root.exists():
-        raise UserError(f"{root}: no such file or folder. Give a text file, or a folder of .txt files.")
+        raise UserError(f"{root}: no such file or folder. Give a text file, or a folder of them.")
     paths = [root]
     if root.is_dir():
-        found = (p for p in root.rglob("*") if p.name.lower().endswith((".txt", ".txt.gz")) and p.is_file())
-        paths = sorted(
-            (p for p in found if not p.name.startswith(".")), key=lambda p: natural(str(p.relative_to(root)))
-        )
+        paths, others = texts_in(root)
         if not paths:
-            raise UserError(f"{root}: no .txt files in this folder or those in it.")
+            told = f" ({len(others):,} files in it are none)" if others else ""
+            raise UserError(f"{root}: no text files in this folder or those in it{told}. Name another.")
+        if left_out is not None:
+            left_out += others
     files = []
     for path in paths:
         status = path.stat()
@@ -122,50 +121,58 @@ def key_of(files: Sequence[TextFile]) -> str:
     return digest.hexdigest()
 
 
-def unpack(file: TextFile, to: Path, has: Callable[[int], None]) -> TextFile:
-    """A gzipped file as a plain one, unpacked whole or not at all.
+def unpack(file: TextFile, to: Path, has: Callable[[int], None], field: str | None = None) -> TextFile:
+    """A packed file as a plain one, unpacked whole or not at all.
 
     Args:
-        has: called with the bytes of the gzipped file that were read since the last call.
+        has: called with the bytes of the packed file that were read since the last call.
+        field: the name of the text in JSON lines and tables; None finds it.
 
     Raises:
-        UserError: for a damaged file.
+        UserError: for a damaged file, or one without texts.
         OSError: where the disk is full.
     """
     if not to.exists():
-        partial = to.with_name(f"{to.name}.partial")
-        with opened(file) as raw, partial.open("wb") as out:
-            unzipped, done = gzip.GzipFile(fileobj=raw), 0
-            try:
-                while content := unzipped.read(1 << 20):
-                    out.write(content)
-                    has(raw.tell() - done)
-                    done = raw.tell()
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise UserError(
-                    f"{file.path}: the gzip file is cut short or damaged ({error}). Fetch or copy it again."
-                ) from None
-        os.replace(partial, to)
+        opened(file).close()  # it may be read
+        if file.gathered:
+            documents.gather(file.path, to, field, has)
+        else:
+            documents.unzip(file.path, to, has)
     return replace(file, size=to.stat().st_size, unpacked=to)
 
 
-def pieces_of(files: Sequence[TextFile], *, lines: bool, valid: float = 0.0, test: float = 0.0) -> list[Piece]:
+def pieces_of(
+    files: Sequence[TextFile],
+    *,
+    lines: bool,
+    after: bool = False,
+    valid: float = 0.0,
+    test: float = 0.0,
+    exact: bool = False,
+) -> list[Piece]:
     """The whole text in pieces, a pure function of its bytes.
 
     Args:
         lines: whether each line is a row. Else the text runs on, and isn't cut between blank lines.
+        after: whether a text that runs on is cut after the end of a line rather than before it.
         valid, test: the shares at its end that are the other splits; a split ends where a piece ends.
+        exact: whether that is at the very character, rather than at a line's end near it.
     """
     total = sum(file.size for file in files)
     edges = [int(total * (1 - valid - test)), int(total * (1 - test))]
+    pattern = text_cuts.LINE if lines else text_cuts.AFTER if after else text_cuts.BREAK
     out: list[Piece] = []
     before = 0
     for number, file in enumerate(files):
-        wanted = {*range(PIECE, file.size, PIECE), *(edge - before for edge in edges if 0 < edge - before < file.size)}
+        wanted, ends = range(PIECE, file.size, PIECE), [e - before for e in edges if 0 < e - before < file.size]
         cuts = {0, file.size}
-        if wanted:
+        if wanted or ends:
             with opened(file) as content:
-                cuts |= {_cut(content, place, file.size, _LINE if lines else _BREAK) for place in wanted}
+                cuts |= {text_cuts.near(content, place, file.size, pattern, PIECE) for place in wanted}
+                cuts |= {
+                    text_cuts.at(content, e) if exact else text_cuts.near(content, e, file.size, pattern, PIECE)
+                    for e in ends
+                }
         places = sorted(cuts)
         for begin, end in itertools.pairwise(places):
             split = sum(before + begin >= edge for edge in edges)
@@ -228,47 +235,13 @@ def opened(file: TextFile) -> BinaryIO:
         raise UserError(f"{file.path}: can't be read: {error.strerror}.") from None
 
 
-def _cut(content: BinaryIO, place: int, size: int, at_line: re.Pattern[bytes]) -> int:
-    """The first byte from a place on, less than a piece away, that a piece may begin with."""
-    content.seek(place - 1)  # the byte before is looked at: a Windows line's end is one
-    window = content.read(min(PIECE, size - place) + 1)
-    if found := at_line.search(window, 1 if at_line is _BREAK else 0):
-        return place - 1 + (found.start() if at_line is _BREAK else found.end())
-    near = window[1 : min(NEAR, PIECE) + 1]
-    if found := _BLANK.search(near):
-        return place + found.start()
-    first = here = next((i for i, byte in enumerate(near) if byte & 0xC0 != 0x80), len(near))
-    for character in near[first:].decode("utf-8", "ignore"):
-        if _begins(character):
-            return place + here
-        here += len(character.encode())
-    return size if place + len(near) == size else place + first  # nothing but marks upon one letter
-
-
-def _begins(character: str) -> bool:
-    """Whether a piece may begin with a character: in Unicode's form NFC it doesn't unite with what stands before it."""
-    first = unicodedata.normalize("NFD", character)[0]
-    return unicodedata.combining(first) == 0 and first not in _joining() and character != "\n"  # one of Windows' pairs
-
-
-@functools.cache
-def _joining() -> frozenset[str]:
-    """The characters that unite with one before them."""
-    found = {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}  # of Korean syllables
-    for code in range(0x110000):
-        parts = unicodedata.decomposition(chr(code)).split()
-        if len(parts) == 2 and parts[0][0] != "<":
-            found.add(chr(int(parts[1], 16)))
-    return frozenset(found)
-
-
 def _decoded(file: TextFile, begin: int, content: bytes, *, whole: bool) -> str:
-    if begin == 0:
+    if begin == 0 and not file.gathered:
         for mark, what in _MARKS.items():
             if content.startswith(mark):
                 raise UserError(f"{file.path}: {what}, where UTF-8 text is wanted. Save it as that.")
         content = content.removeprefix(codecs.BOM_UTF8)
-    if b"\x00" in content:
+    if b"\x00" in content and not file.gathered:
         line = _line(file, begin + content.index(b"\x00"))
         raise UserError(f"{file.path}, line {line:,}: binary data (a byte of zero), not text.")
     try:

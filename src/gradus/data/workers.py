@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from gradus.data.processes import end_with_parent
 from gradus.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def read_ahead(dataset: Dataset, requests: Requests, workers: int, *, pin: bool 
             num_workers=workers,
             prefetch_factor=AHEAD,
             pin_memory=pin,
+            worker_init_fn=_begin,
         )
     answers = iter(loader)
     while True:
@@ -54,6 +56,10 @@ def read_ahead(dataset: Dataset, requests: Requests, workers: int, *, pin: bool 
         if isinstance(answer, _Refusal):
             raise UserError(answer.message)
         yield answer
+
+
+def _begin(worker: int) -> None:
+    end_with_parent()  # torch's own watch misses a parent that is killed while its process begins
 
 
 class _Refusal:

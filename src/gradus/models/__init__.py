@@ -20,6 +20,7 @@ from gradus.models.forecaster import LinearForecaster, LSTMForecaster
 from gradus.models.gpt import GPT
 from gradus.models.inception import Inception
 from gradus.models.linear import Linear
+from gradus.models.lora import LowRank, add_lora, merge_lora
 from gradus.models.mlp import MLP
 from gradus.models.polynomial import Polynomial, SumOf
 from gradus.models.recurrent import RecurrentClassifier, RecurrentTagger
@@ -29,6 +30,7 @@ from gradus.models.speednet import SpeedNet
 from gradus.models.summary import Layer, summary
 from gradus.models.textcnn import TextCNN
 from gradus.models.transformer import TextTransformer
+from gradus.models.variants import with_dropout, with_tokens
 
 MODELS: dict[str, type[nn.Module]] = {
     model.__name__: model
@@ -72,6 +74,7 @@ __all__ = [
     "Layer",
     "Linear",
     "LinearForecaster",
+    "LowRank",
     "NotesCNN",
     "Polynomial",
     "RecurrentClassifier",
@@ -82,10 +85,14 @@ __all__ = [
     "TextCNN",
     "TextTransformer",
     "TransformerTranslator",
+    "add_lora",
     "apply",
     "build",
     "describe",
+    "merge_lora",
     "summary",
+    "with_dropout",
+    "with_tokens",
 ]
 
 

@@ -108,21 +108,40 @@ class Attention(nn.Module):
         return x if turn is None else turned(x, turn)
 
 
-def rotary(start: int, time: int, width: int, like: Tensor) -> Tensor:
+def rotary(
+    start: int,
+    time: int,
+    width: int,
+    like: Tensor,
+    theta: float = 10_000.0,
+    stretch: tuple[float, ...] | None = None,
+) -> Tensor:
     """Cosines and sines of the angles by which features are turned at places from ``start`` on (RoPE, Su et al. 2021).
 
     A product of a query and a key, both turned, depends on how far apart they are and not on where they stand.
 
     Args:
-        width: d, the features of a head; each pair of them has a speed of its own, from 1 to about 1/10,000 a place.
+        width: d, the features of a head; each pair of them has a speed of its own, from 1 to about 1 / theta a place.
         like: gives the device and the type.
+        stretch: for texts longer than those of training: (factor,) slows all pairs down (Chen et al. 2023), and
+            (factor, low, high, length), as Llama 3.1 has it, wholly those that turn less than ``low`` times within
+            that length, and none that turns more than ``high`` times.
 
     Shapes: (2, time, width / 2).
     """
     exact = torch.promote_types(like.dtype, torch.float32)
-    speeds = 10_000.0 ** (-torch.arange(0, width, 2, device=like.device, dtype=exact) / width)
+    speeds = theta ** (-torch.arange(0, width, 2, device=like.device, dtype=exact) / width)
+    if stretch is not None:
+        speeds = _stretched(speeds, *stretch)
     angles = torch.arange(start, start + time, device=like.device, dtype=exact)[:, None] * speeds
     return torch.stack([angles.cos(), angles.sin()]).to(like.dtype)
+
+
+def _stretched(speeds: Tensor, factor: float, low: float = 0.0, high: float = 0.0, length: float = 0.0) -> Tensor:
+    if not length:
+        return speeds / factor
+    left_alone = ((length * speeds / (2 * math.pi) - low) / (high - low)).clamp(0, 1)
+    return speeds * (left_alone + (1 - left_alone) / factor)
 
 
 def turned(x: Tensor, turn: Tensor) -> Tensor:

@@ -51,7 +51,8 @@ def call(name: str, arguments: Mapping[str, Any], typed: frozenset[str] = frozen
     """
     import torch
 
-    from gradus.experiment import Recipe, running
+    from gradus.experiment import running
+    from gradus.training.account import Recipe
 
     recipe = find(name)
     settings = {**recipe.defaults(), **arguments}

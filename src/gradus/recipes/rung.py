@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ class Rung:
     target: str
     seconds: float
     function: Callable[..., Run]
+    loop: bool = True  # whether it trains step by step, and so has all the settings of the loop
 
     @property
     def name(self) -> str:
@@ -40,10 +41,26 @@ class Rung:
         return self.function(**settings)
 
 
-def rung(number: int, *, data: str, model: str, target: str, seconds: float) -> Callable[[Callable[..., Run]], Rung]:
+def rung(
+    number: int, *, data: str, model: str, target: str, seconds: float, loop: bool = True
+) -> Callable[[Callable[..., Run]], Rung]:
     """Put a recipe on the ladder. ``seconds`` is about how long it takes on two cores."""
 
     def decorate(function: Callable[..., Run]) -> Rung:
-        return Rung(number, data, model, target, seconds, function)
+        return Rung(number, data, model, target, seconds, function, loop)
 
     return decorate
+
+
+def begun(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The config.json of the run that these settings go on with or open; None where a new one begins.
+
+    What a recipe measures or looks for, so as to decide, it takes from there the second time.
+    """
+    from gradus.training import RunDirectory
+    from gradus.training.rundir import is_run
+
+    out = settings.get("out")
+    if settings.get("resume", "never") == "never" or out is None or not is_run(out):
+        return None
+    return RunDirectory.open(str(out)).config()

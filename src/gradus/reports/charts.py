@@ -63,11 +63,13 @@ def over_steps(traces: list[Chart], words: Words, height: int = 260, *, log: boo
         "hovermode": "x unified",
         "xaxis": {
             "title": {"text": words("step")},
+            "automargin": False,
+            "tickangle": 0,
             "hoverformat": ",d",
             "unifiedhovertitle": {"text": f"{words('step')} %{{x:,d}}"},
         },
         "yaxis": {"type": "log" if log else "linear", "automargin": False, "exponentformat": "e"},
-        "margin": {"l": 56},  # enough for any tick: a margin that follows the ticks can move back and forth
+        "margin": {"l": 56, "r": 20},  # enough for any tick: margins that follow the ticks can move back and forth
         "showlegend": len(traces) > 1,
     }
     return {"data": traces, "layout": layout, "height": height}
@@ -86,7 +88,7 @@ def metric(record: Record, name: str, words: Words) -> Chart:
 
 def small(chart: Chart) -> Chart:
     """One of many charts over steps: the first of them says what the axis is."""
-    chart["layout"]["xaxis"] |= {"title": {"text": ""}, "automargin": False}
+    chart["layout"]["xaxis"] |= {"title": {"text": ""}}
     chart["layout"]["margin"]["b"] = 24
     return chart
 

@@ -12,11 +12,11 @@ from gradus.reports.words import Words
 from gradus.tasks import TASKS
 
 SPLITS = ("test", "valid", "train")  # the first that a run has is the one that it is judged by
-LOWER_IS_BETTER = {"loss", "rmse", "mae", "calibration_error", "perplexity", "bits_per_char", "mase"}
+LOWER_IS_BETTER = {"loss", "rmse", "mae", "calibration_error", "perplexity", "bits_per_char", "bits_per_byte", "mase"}
 KNOWN = {
     "recipe", "task", "run", "device", "precision", "engine", "parameters", "steps", "samples", "rows", "epochs",
     "stopped", "weights", "seconds", "samples_per_second", "metrics", "primary", "baseline", "findings", "versions",
-    "resumed", "cross_validation",
+    "resumed", "cross_validation", "skipped",
 }  # fmt: skip
 
 
@@ -41,6 +41,8 @@ def masthead(record: Record, words: Words) -> Section:
         if summary["stopped"] != "the budget is spent":
             pairs.append((words("ended"), text(summary["stopped"])))
         pairs.append((words("weights"), text(_weights(summary["weights"], words))))
+        if summary.get("skipped"):
+            pairs.append((words("skipped"), text(words("updates", count=f"{summary['skipped']:,}"))))
     resumed = config.get("resumed")
     if resumed:
         pairs.append((words("resumed"), text(", ".join(f"{step:,}" for step in resumed))))
@@ -86,6 +88,17 @@ def result(record: Record, words: Words) -> Section | None:
 
 def verdict(record: Record, words: Words) -> Section | None:
     """What the doctor found: verdict, evidence, cause and one thing to change."""
+    if record.accident is not None:
+        found = record.accident
+        title = words("accident", step=f"{found['step']:,}", value=found["value"], where=found["where"])
+        pairs = [(words("cause"), text(found["cause"])), (words("change"), text(found["change"]))]
+        if found["samples"]:
+            shown = ", ".join(map(str, found["samples"][:20])) + (", …" if len(found["samples"]) > 20 else "")
+            told = words("of_batch", count=len(found["samples"]), batch=found["batch"], shown=shown)
+            pairs.insert(0, (words("evidence"), text(told)))
+        return Section(
+            "verdict", words("verdict"), f'<article class="finding"><h3>{text(title)}</h3>{facts(pairs)}</article>'
+        )
     if record.summary is None:
         return None
     body = ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gradus.errors import UserError
-from gradus.reports import mistakes, overview, sections, texts
+from gradus.reports import mistakes, overview, questions, sections, texts, vocabulary
 from gradus.reports.html import Section, text
 from gradus.reports.record import Record, read_record
 from gradus.reports.words import Words
@@ -32,12 +32,15 @@ def write_report(directory: RunDirectory, out: Path, lang: str) -> None:
 
 def sections_of(record: Record, words: Words) -> list[Section]:
     """The sections of a run's report, those that there is something to tell in."""
+    if vocabulary.is_one(record):
+        return vocabulary.sections(record, words)
     found = [
         overview.masthead(record, words),
         overview.result(record, words),
         overview.verdict(record, words),
         sections.curves(record, words),
         *sections.figures(record, words),
+        questions.questions(record, words),
         texts.learnt(record, words),
         texts.answers(record, words),
         texts.attention(record, words),

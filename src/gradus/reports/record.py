@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gradus.errors import UserError
-from gradus.training.checkpoint import read_directory
 from gradus.training.rundir import RunDirectory
-from gradus.training.state import Tensors
+from gradus.training.whole import Tensors, read_directory
 
 Line = dict[str, Any]
 
@@ -28,6 +27,7 @@ class Record:
     arrays: Tensors = field(default_factory=dict)
     figures: list[dict[str, Any]] = field(default_factory=list)
     samples: list[Line] = field(default_factory=list)  # the lines of samples.jsonl: what was written at each check
+    accident: dict[str, Any] | None = None  # the number that isn't finite and stopped it
     live: bool = False  # whether it is being trained while it is looked at
 
     @property
@@ -97,6 +97,11 @@ def read_record(directory: RunDirectory, metrics: MetricsFile | None = None, *, 
         tensors, values = read_directory(directory.evidence)
         record.evidence, record.arrays = values["evidence"], tensors["arrays"]
     record.samples = _samples(directory.samples)
+    if record.summary is None and directory.accident.exists():
+        try:
+            record.accident = json.loads(directory.accident.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{directory.accident}: damaged: {error}.") from None
     for file in sorted(directory.figures.glob("*.json")):
         try:
             record.figures.append({"name": file.stem, **json.loads(file.read_text(encoding="utf-8"))})

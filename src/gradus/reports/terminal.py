@@ -6,12 +6,16 @@ import math
 from typing import Any
 
 from gradus.models import Layer
+from gradus.reports import vocabulary
 from gradus.tasks import TASKS
+from gradus.training import checkpoint, vocabulary_run
 from gradus.training.prepare import Prepared
 from gradus.training.progress import tell
 from gradus.training.result import Run
 from gradus.training.rundir import RunDirectory
 from gradus.training.settings import Settings
+
+CHATS = ("answers", "lessons", "preference")  # tasks after which one can talk with the model
 
 
 def introduce(prepared: Prepared, settings: Settings, directory: RunDirectory) -> None:
@@ -26,9 +30,11 @@ def introduce(prepared: Prepared, settings: Settings, directory: RunDirectory) -
         tell("", line)
     classes = f" of {len(data.labels)} classes" if data.labels else ""
     tell("objective", f"{task.name}{classes}: {data.target.reason}" if data.target.reason else task.name)
-    for key in ("device", "precision", "layout", "workers"):
+    for key in ("device", "precision", "engine", "layout", "workers"):
         if key in prepared.chosen:
             tell(key, f"{prepared.chosen[key].value} ({prepared.chosen[key].reason}) [--{key}]")
+    if "processes" in prepared.chosen:
+        tell("processes", f"{prepared.chosen['processes'].value} ({prepared.chosen['processes'].reason})")
     if "batches" in prepared.chosen:
         tell("batches", f"{prepared.chosen['batches'].value} ({prepared.chosen['batches'].reason})")
     if "lr" in prepared.chosen:
@@ -38,7 +44,15 @@ def introduce(prepared: Prepared, settings: Settings, directory: RunDirectory) -
         "optimiser",
         f"{settings.optimizer}, learning rate {lr:g}, {settings.schedule} schedule, batch {settings.batch_size}",
     )
+    if "muon" in prepared.chosen:
+        tell("", f"its matrices made orthogonal in {prepared.chosen['muon'].value} ({prepared.chosen['muon'].reason})")
     tell("budget", f"{prepared.state.total_steps:,} steps ({prepared.chosen['budget'].reason})")
+    size = checkpoint.size_of(prepared.state)
+    told = f"about {size / 1e6:,.0f} MB each" if size > 5e5 else "less than a megabyte each"
+    tell(
+        "saving",
+        f"every {settings.save_every}, the newest {settings.keep} checkpoints kept, {told} [--save-every, --keep]",
+    )
     tell("run", str(directory.path))
 
 
@@ -54,6 +68,10 @@ def layer_lines(layers: list[Layer]) -> list[str]:
 def conclude(run: Run) -> None:
     """The result beside its baselines, where the run is, and what to type next."""
     summary = run.summary
+    if summary["task"] == vocabulary_run.TASK:
+        for label, line in vocabulary.lines(run):
+            tell(label, line)
+        return
     primary = summary["primary"]
     split = "test" if "test" in summary["metrics"] else "valid" if "valid" in summary["metrics"] else "train"
     metrics = summary["metrics"][split]
@@ -70,9 +88,12 @@ def conclude(run: Run) -> None:
     )
     if "best" in summary["weights"]:
         tell("weights", summary["weights"])
+    if summary.get("skipped"):
+        tell("skipped", f"{summary['skipped']:,} of {summary['steps']:,} updates, whose loss or gradient wasn't finite")
     tell("time", f"{seconds['total']:.1f} s ({parts}); {summary['samples_per_second']:,.0f} samples/s")
     tell("run", str(run.path))
-    tell("next", f"gradus report {run.path}   ·   gradus predict {run.path} INPUT   ·   gradus test {run.path}")
+    ask = f"gradus chat {run.path}" if summary["task"] in CHATS else f"gradus predict {run.path} INPUT"
+    tell("next", f"gradus report {run.path}   ·   {ask}   ·   gradus test {run.path}")
 
 
 def against_the_line(summary: dict[str, Any], num_rows: int) -> list[str]:

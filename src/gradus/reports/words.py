@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from gradus.reports.vocabulary_words import VOCABULARY
+
 LANGUAGES = ("en", "zh")
 
 TABLE: dict[str, tuple[str, str]] = {
@@ -35,6 +37,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "weights_average": ("averaged over the last steps", "平均后的权重"),
     "weights_best": ("the best ones, of step {step}", "最佳权重（第 {step} 步）"),
     "resumed": ("resumed at step", "曾从以下步继续"),
+    "skipped": ("skipped", "跳过"),
+    "updates": ("{count} updates, whose loss or gradient wasn't finite", "{count} 次更新，其损失或梯度不是有限的数"),
+    "accident": ("Step {step}: {value} in {where}", "第 {step} 步：{where} 出现 {value}"),
+    "of_batch": ("{count} of {batch} samples of the batch: {shown}", "该批 {batch} 个样本中的 {count} 个：{shown}"),
     # result
     "result": ("Result", "结果"),
     "on_rows": ("{metric} on {rows} {split} rows", "{split}（{rows} 行）上的 {metric}"),
@@ -145,7 +151,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "example": ("for example", "例如"),
     "learnt": ("What it wrote as it learnt", "学习过程中写出的文字"),
     "learnt_note": ("From nothing at each check, at three temperatures.", "每次验证时以三种温度从零写起。"),
-    "learnt_answers": ("The same three validation rows at each check.", "每次验证时用同样的三行验证数据。"),
+    "learnt_answers": ("The same few texts at each check.", "每次验证时用同样的几段文本。"),
     "step_number": ("step {step}", "第 {step} 步"),
     "temperature": ("at {value}", "温度 {value}"),
     "source": ("source", "原文"),
@@ -159,6 +165,22 @@ TABLE: dict[str, tuple[str, str]] = {
     "answers_best": ("Best", "最好的"),
     "answers_middle": ("Middling", "中等的"),
     "answers_worst": ("Worst", "最差的"),
+    "expected": ("right is", "正确答案"),
+    "questions": ("Questions of the test", "测试题"),
+    "questions_note": (
+        "None of them was learnt from, in these words or in others. The last line of an answer is what counts.",
+        "训练中没有这些题，换一种问法的也没有。以回答的最后一行为准。",
+    ),
+    "questions_kind": ("kind", "类别"),
+    "questions_right": ("right", "正确率"),
+    "kind_arithmetic": ("arithmetic", "算术"),
+    "kind_reversing": ("turning round", "倒序"),
+    "kind_counting": ("counting", "数数"),
+    "kind_dates": ("dates", "日期"),
+    "kind_lookup": ("found in a text", "从文中找"),
+    "kind_refusing": ("not in the text", "文中没有的"),
+    "kind_following": ("one question after another", "连续提问"),
+    "kind_new_words": ("in words that training never had", "换一种问法"),
     "attention": ("Attention", "注意力"),
     "attention_note": (
         "How much the model looked at each token of the source, across, as it wrote each token, down.",
@@ -251,6 +273,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "valid_loss": ("Validation loss", "验证损失"),
     "steps_taken": ("steps", "步数"),
     "seconds_taken": ("seconds", "秒"),
+    **VOCABULARY,
 }
 
 

@@ -8,16 +8,32 @@ from typing import Any
 import numpy as np
 import torch
 
+from gradus.data.chat_pairs import PairRows
+from gradus.data.chats import ChatRows
 from gradus.data.dataset import Dataset
 from gradus.data.sequences import TextLines, TextPairs, TextTags
 from gradus.data.windows import SeriesDataset
 from gradus.errors import UserError
+from gradus.tasks.answers import Answers, Lessons
 from gradus.tasks.forecast import Forecast
+from gradus.tasks.preference import Preference
 from gradus.tasks.task import Binary, MultiClass, Regression, Task
 from gradus.tasks.tokens import NextToken, SequenceToSequence, Tagging
 
 TASKS: dict[str, type[Any]] = {
-    task.name: task for task in (Regression, Binary, MultiClass, Tagging, NextToken, SequenceToSequence, Forecast)
+    task.name: task
+    for task in (
+        Regression,
+        Binary,
+        MultiClass,
+        Tagging,
+        NextToken,
+        SequenceToSequence,
+        Forecast,
+        Answers,
+        Lessons,
+        Preference,
+    )
 }
 
 
@@ -31,6 +47,10 @@ def for_target(data: Dataset, *, balance: bool = False, **options: Any) -> Task:
     target = data.target
     if isinstance(data, SeriesDataset):
         return Forecast.of(data, **options)
+    if isinstance(data, PairRows):
+        return Preference.of(data.tokens, **options)
+    if isinstance(data, ChatRows):
+        return (Lessons if data.questions else Answers).of(data.tokens, **options)
     for kind, objective in ((TextLines, NextToken), (TextTags, Tagging), (TextPairs, SequenceToSequence)):
         if isinstance(data, kind):
             made: Task = objective.of(data.reply, **options)

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradus.data.dataset import Dataset
+from gradus.data.dataset import Batch, Dataset
 from gradus.data.encoder import Encoder
 from gradus.errors import UserError, nearest
+from gradus.models import apply
 from gradus.tasks import metrics
 from gradus.tasks.decoding import Decoding
 
@@ -42,6 +43,10 @@ class Task(ABC):
     @abstractmethod
     def loss_sum(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss summed over the targets, a scalar."""
+
+    def loss_of(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss of a model on a batch, summed over its targets: what training goes down."""
+        return self.loss_sum(apply(model, batch.inputs), batch.targets)
 
     def num_targets(self, targets: Tensor) -> int:
         """How many targets the loss is a sum over."""

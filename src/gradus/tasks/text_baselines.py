@@ -50,8 +50,8 @@ def next_token(task: TokenTask, data: TextLines, split: str) -> Scores:
     for order, name in ((1, "unigram model"), (5, "5-gram model")):
         model = NGram(order, data.tokens.size).fit(data.source, train)
         kept = [model.row_sums(data.source[row]) for row in rows]
-        sums = torch.tensor([[nats, 0.0, 0.0] for nats, _ in kept], dtype=torch.float64)
-        sums[:, 2] = torch.from_numpy(_characters(data, rows))
+        sums = torch.tensor([[nats, 0.0, 0.0, 0.0] for nats, _ in kept], dtype=torch.float64)
+        sums[:, 2:] = torch.from_numpy(_sizes(task, data, rows))
         measured = task.scores(sums, torch.tensor([tokens for _, tokens in kept]))
         out[f"{name}{_on(train, data.splits['train'])}"] = {k: v for k, v in measured.items() if k != "accuracy"}
     return out
@@ -132,11 +132,13 @@ class NGram:
         return nats, len(row) - 1
 
 
-def _characters(data: TextDataset, rows: np.ndarray) -> np.ndarray:
-    """How many characters the tokens of each row but the first stand for, (rows,)."""
-    if data.tokens.tokenizer == "characters":
-        return np.asarray(data.source.lengths[rows] - 1, dtype=np.float64)
-    return np.array([data.tokens.characters[data.source[row][1:]].sum() for row in rows], dtype=np.float64)
+def _sizes(task: TokenTask, data: TextDataset, rows: np.ndarray) -> np.ndarray:
+    """How many characters and bytes the tokens of each row but the first stand for, (rows, 2)."""
+    out = []
+    for row in rows:
+        characters, size = task.sizes(torch.from_numpy(data.source[row][1:].astype(np.int64)))
+        out.append((int(characters.sum()), int(size.sum())))
+    return np.array(out, dtype=np.float64).reshape(-1, 2)
 
 
 def _on(used: np.ndarray, train: np.ndarray) -> str:

@@ -16,11 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradus.data.dataset import Dataset
+from gradus.data.dataset import Batch, Dataset
 from gradus.data.encoder import Encoder
 from gradus.data.sequences import TextPairs
 from gradus.data.tokens import BOS, EOS, IGNORE, PAD, UNK, Tokens
 from gradus.errors import UserError
+from gradus.models import GPT
+from gradus.tasks.chunked import LARGE, chunked_cross_entropy
 from gradus.tasks.decoding import Decoding, write_answers, write_on
 from gradus.tasks.task import Prediction, Task
 
@@ -61,17 +63,25 @@ class TokenTask(Task):
             label_smoothing=self.label_smoothing,
         )
 
+    def loss_of(self, model: nn.Module, batch: Batch) -> Tensor:
+        watched = model._forward_hooks or model._forward_pre_hooks  # by who wants to see the logits
+        large = batch.targets.numel() * self.num_tokens >= LARGE
+        if not isinstance(model, GPT) or watched or not large or self.label_smoothing:
+            return super().loss_of(model, batch)
+        features = model.features(*batch.all_inputs)
+        return chunked_cross_entropy(features.flatten(0, 1), model.head.weight, batch.targets.flatten(), IGNORE)
+
     def num_targets(self, targets: Tensor) -> int:
         return int((targets != IGNORE).sum())
 
     def keep(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums a row: of negative log-likelihood, right tokens and characters (batch, 3); of tokens (batch,)."""
+        """Sums a row: of negative log-likelihood, right tokens, characters and bytes (batch, 4); of tokens (batch,)."""
         counts = targets != IGNORE
         flat = targets.flatten()
         losses = F.cross_entropy(outputs.flatten(0, -2), flat, ignore_index=IGNORE, reduction="none").view_as(targets)
         right = (outputs.argmax(-1) == targets) & counts
-        characters = self._characters(targets.clamp(min=0)) * counts
-        sums = torch.stack([losses.double().sum(1), right.double().sum(1), characters.double().sum(1)], dim=1)
+        sizes = [size * counts for size in self.sizes(targets.clamp(min=0))]
+        sums = torch.stack([part.double().sum(1) for part in (losses, right, *sizes)], dim=1)
         return sums, counts.sum(1)
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
@@ -79,7 +89,7 @@ class TokenTask(Task):
         return {"loss": loss, **self.metrics(outputs, targets)}
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        nats, right, _ = outputs.sum(0).tolist()
+        nats, right, *_ = outputs.sum(0).tolist()
         tokens = max(int(targets.sum()), 1)
         return {"perplexity": perplexity(nats / tokens), "accuracy": right / tokens}
 
@@ -100,8 +110,9 @@ class TokenTask(Task):
         counts = torch.bincount(targets[targets != IGNORE].flatten(), minlength=self.num_tokens).double() + 1
         return "unigram model", (counts / counts.sum()).log().float()
 
-    def _characters(self, targets: Tensor) -> Tensor:
-        return torch.ones_like(targets)
+    def sizes(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """How many characters and bytes of text each target stands for."""
+        return torch.ones_like(targets), torch.ones_like(targets)
 
 
 @dataclass(frozen=True)
@@ -132,36 +143,43 @@ class Tagging(TokenTask):
 
 @dataclass(frozen=True)
 class NextToken(TokenTask):
-    """The next token of a text: perplexity a token and, whatever the tokens are, bits a character.
+    """The next token of a text: perplexity a token and, whatever the tokens are, bits a character and a byte (UTF-8).
 
     The end of a text counts as one character, that of a line's end.
 
     Args:
-        characters: how many characters each token stands for; empty where each but the special ones is one.
+        characters, bytes: how many of each every token stands for; empty where each is one.
     """
 
     name: ClassVar[str] = "next token"
     primary: ClassVar[str] = "bits_per_char"
     characters: tuple[int, ...] = ()
+    bytes: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, reply: Tokens, **options: Any) -> Self:
         characters = () if reply.tokenizer == "characters" else tuple(reply.characters.tolist())
-        return cls(reply.size, characters=characters, **options)
+        sizes = reply.byte_length.copy()
+        sizes[reply.eos_id] = 1
+        return cls(reply.size, characters=characters, bytes=tuple(sizes.tolist()), **options)
 
     @property
     def usual(self) -> Decoding:
         return Decoding(temperature=0.8, top_p=0.95, max_tokens=200)
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        nats, _, characters = outputs.sum(0).tolist()
-        bits = nats / math.log(2) / max(characters, 1)
-        return {**super().metrics(outputs, targets), "bits_per_char": bits}
+        nats, _, characters, size = outputs.sum(0).tolist()
+        bits = nats / math.log(2)
+        in_units = {"bits_per_char": bits / max(characters, 1), "bits_per_byte": bits / max(size, 1)}
+        return {**super().metrics(outputs, targets), **in_units}
 
-    def _characters(self, targets: Tensor) -> Tensor:
-        if not self.characters:
-            return torch.ones_like(targets)
-        return torch.tensor(self.characters, device=targets.device)[targets]
+    def sizes(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        ones = torch.ones_like(targets)
+        tables = [
+            torch.tensor(table, device=targets.device) if table else None for table in (self.characters, self.bytes)
+        ]
+        characters, size = (ones if table is None else table[targets] for table in tables)
+        return characters, size
 
     def write(self, model: nn.Module, inputs: Tensor, encoder: Encoder, decoding: Decoding) -> list[Prediction]:
         """What the model makes of the beginnings of texts, (rows, time) of ids."""

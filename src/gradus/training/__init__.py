@@ -1,6 +1,6 @@
 """Step 4, loop: order, state, step, loop, checkpoints, run directory, observers; each usable on its own."""
 
-from gradus.training.checkpoint import load_newest, read_directory, save, write_directory
+from gradus.training.checkpoint import load_newest, save, steps
 from gradus.training.evaluate import evaluate
 from gradus.training.loop import Observer, batches_of, run
 from gradus.training.optim import OPTIMIZERS, lr_factor, make_optimizer
@@ -12,6 +12,7 @@ from gradus.training.settings import Settings
 from gradus.training.state import Average, TrainState
 from gradus.training.step import Outcome, Step, supervised
 from gradus.training.triggers import Every, Trigger
+from gradus.training.whole import read_directory, write_directory
 
 __all__ = [
     "OPTIMIZERS",
@@ -36,6 +37,7 @@ __all__ = [
     "read_directory",
     "run",
     "save",
+    "steps",
     "supervised",
     "write_directory",
 ]

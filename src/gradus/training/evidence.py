@@ -20,11 +20,11 @@ from gradus.data.columns import Number, Picture
 from gradus.data.sequences import TextClasses, TextDataset
 from gradus.data.splits import some_rows
 from gradus.tasks import Binary, MultiClass, Regression, Task
-from gradus.training.checkpoint import write_directory
+from gradus.training.chat_evidence import chat_evidence, describe_chats
 from gradus.training.prepare import Prepared
 from gradus.training.rundir import finite
-from gradus.training.state import Tensors
 from gradus.training.text_evidence import confusions, describe, text_evidence
+from gradus.training.whole import Tensors, write_directory
 
 MISTAKES, SAMPLES, PAIRS = 24, 16, 2_000
 PICTURE_SIDE = 128  # pixels; a larger picture is averaged down
@@ -72,7 +72,7 @@ def write_evidence(path: Path, prepared: Prepared, measured: Measured) -> None:
         mistake["row"] = int(measured.rows[place])
     ids = torch.from_numpy(measured.rows)[worst].to(data.place)
     _describe_rows(data, data.batch(ids) if len(ids) else None, value.get("mistakes", []), tensors, "mistakes")
-    value |= text_evidence(prepared, measured.rows, outputs, targets)
+    value |= text_evidence(prepared, measured.rows, outputs, targets) | chat_evidence(prepared)
     ids = prepared.order.indices(0)[:SAMPLES]
     batch = data.batch(ids, Draw(prepared.order.seed, 0))
     value["samples"] = [{"row": int(i), "true": _told(task, t)} for i, t in zip(ids, batch.targets, strict=True)]
@@ -147,7 +147,7 @@ def _describe_rows(
     data: Dataset, batch: Batch | None, entries: list[dict[str, Any]], tensors: Tensors, name: str
 ) -> None:
     """Add what a person recognises the rows of a batch by: pictures to the tensors, or values to the entries."""
-    if batch is None:
+    if batch is None or describe_chats(data, entries):
         return
     if isinstance(data, TextDataset):
         for entry in entries:

@@ -82,7 +82,7 @@ def _sweep(
     except (RuntimeError, TypeError) as error:
         raise UserError(f"lr: the model can't be copied for a range test: {error}. Give --lr a number.") from None
     optimizer = make_optimizer(
-        twin.parameters(),
+        twin,
         settings.optimizer,
         device,
         lr=LOWEST,

@@ -7,11 +7,14 @@ for the same model: two runs with equal settings take the same choices, and give
 from __future__ import annotations
 
 import copy
+import ctypes
+import functools
 import hashlib
 import json
 import multiprocessing
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,10 +29,11 @@ from gradus.data import Batch
 from gradus.data.cache import cache_directory
 from gradus.data.workers import cores
 from gradus.errors import UserError
-from gradus.models import apply
 from gradus.tasks import Task
 from gradus.training.step import autocast
+from gradus.training.world import here
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the numbers of malloc.h
 SLOW = 0.01  # seconds to read a batch, from which on other processes read ahead
 
 
@@ -41,8 +45,24 @@ class Choice:
     reason: str
 
 
+@functools.cache
+def keep_memory() -> None:
+    """Have this process keep the memory of freed tensors for the next ones.
+
+    glibc gives large blocks back to the system at once, and each step then waits for fresh pages: with 50 MB of logits
+    a third of its time. Where the memory is another library's, nothing is changed.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return
+    adjust = ctypes.CDLL(None).mallopt
+    adjust(_MMAP_THRESHOLD, 32 << 20)
+    adjust(_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
 def choose_device(asked: str) -> tuple[torch.device, str]:
     """The device that was asked for, or the machine's accelerator, or the CPU; and why.
+
+    Of several processes that train together each has an accelerator of its own.
 
     Raises:
         UserError: where the one asked for isn't there.
@@ -51,7 +71,8 @@ def choose_device(asked: str) -> tuple[torch.device, str]:
     if asked == "auto":
         if found is None:
             return torch.device("cpu"), "no accelerator found"
-        return torch.device(found.type, 0), f"the accelerator found: {name_of(torch.device(found.type, 0))}"
+        own = _own(torch.device(found.type, 0))
+        return own, f"the accelerator found: {name_of(own)}"
     try:
         device = torch.device(asked)
     except RuntimeError:
@@ -63,7 +84,35 @@ def choose_device(asked: str) -> tuple[torch.device, str]:
     )
     if not known or device is None:
         raise UserError(f"device '{asked}' isn't there. This machine has: {', '.join(there)}.")
-    return (device if device.type == "cpu" else torch.device(device.type, device.index or 0)), "asked for"
+    return (device if device.type == "cpu" else _own(torch.device(device.type, device.index or 0))), "asked for"
+
+
+def _own(device: torch.device) -> torch.device:
+    """The accelerator of this process: the given one, or, of several processes, the one of its number.
+
+    Raises:
+        UserError: where there are fewer of them than processes.
+    """
+    number, processes = here()
+    if processes == 1:
+        return device
+    count = torch.accelerator.device_count()
+    if processes > count:
+        raise UserError(
+            f"device: {processes} processes on this machine, and {count} of {device.type}. "
+            f"Start {count} (torchrun --nproc-per-node {count}), or train on --device cpu."
+        )
+    return torch.device(device.type, number)
+
+
+def be_deterministic() -> None:
+    """Have torch take only kernels that give the same bits each time, from now on in this process.
+
+    An operation that has no such kernel raises an error that names it. To be called before the first product on a GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
 
 
 def name_of(device: torch.device) -> str:
@@ -91,7 +140,7 @@ def choose_workers(asked: int | None, seconds: float) -> Choice:
     told = f"a batch is read in {1000 * seconds:.3g} ms"
     if seconds < SLOW or multiprocessing.get_start_method() != "fork":
         return Choice("0", told)
-    return Choice(str(min(cores(), 8)), told)
+    return Choice(str(max(1, min(cores() // here()[1], 8))), told)
 
 
 def choose_layout(asked: str, model: nn.Module, task: Task, batch: Batch) -> Choice:
@@ -109,7 +158,7 @@ def choose_layout(asked: str, model: nn.Module, task: Task, batch: Batch) -> Cho
         )
         return plain / channels_last
 
-    ratio = _remembered("layout", model, batch, measure)
+    ratio = remembered("layout", model, batch, measure)
     if ratio is None:
         return Choice("contiguous", "the model can't be copied for a timing")
     return Choice("channels_last" if ratio > 0.95 else "contiguous", f"channels_last is {ratio:.2f} × as fast here")
@@ -129,12 +178,21 @@ def choose_precision(asked: str, model: nn.Module, task: Task, batch: Batch) -> 
         full, half = fastest(rehearsal(model, task, batch), rehearsal(model, task, batch, precision="bf16"))
         return full / half
 
-    ratio = _remembered("precision", model, batch, measure)
+    ratio = remembered("precision", model, batch, measure)
     if ratio is None:
         return Choice("fp32", "the model can't be copied for a timing")
     if ratio == 0.0:
         return Choice("fp32", "bf16 products are no faster here")
     return Choice("bf16" if ratio > 1.25 else "fp32", f"bf16 is {ratio:.2f} × as fast here")
+
+
+def choose_muon(device: torch.device) -> Choice:
+    """The arithmetic that Muon makes its updates orthogonal in: bf16 where products in it are clearly faster."""
+    if device.type == "cuda":
+        return Choice("bf16", "a GPU's fastest products")
+    ratio = _kept(f"muon {name_of(device)} {platform.node()} {versions()}", lambda: matmul_ratio(device))
+    assert ratio is not None
+    return Choice("bf16" if ratio > 1.25 else "fp32", f"bf16 products are {ratio:.2g} × as fast here")
 
 
 def matmul_ratio(device: torch.device) -> float:
@@ -158,7 +216,7 @@ def rehearsal(
 
     def once() -> None:
         with autocast(batch.targets.device, precision):
-            loss = task.loss_sum(apply(twin, batch.inputs), batch.targets)
+            loss = task.loss_of(twin, batch)
         loss.backward()
 
     return once
@@ -183,11 +241,16 @@ def _synchronise() -> None:
         torch.accelerator.synchronize()
 
 
-def _remembered(what: str, model: nn.Module, batch: Batch, measure: Callable[[], float | None]) -> float | None:
+def remembered(what: str, model: nn.Module, batch: Batch, measure: Callable[[], float | None]) -> float | None:
     """The answer of an earlier timing of the same thing on the same machine, else a fresh one, kept for next time."""
     device = batch.targets.device
     parts = [(type(m).__name__, [tuple(p.shape) for p in m.parameters(recurse=False)]) for m in model.modules()]
     told = repr((what, name_of(device), platform.node(), versions(), parts, [tuple(t.shape) for t in batch.all_inputs]))
+    return _kept(told, measure)
+
+
+def _kept(told: str, measure: Callable[[], float | None]) -> float | None:
+    """What was measured under this description earlier on, else now."""
     key = hashlib.sha256(told.encode()).hexdigest()[:32]
     file = cache_directory() / "timings" / f"{key}.json"
     try:
@@ -195,7 +258,8 @@ def _remembered(what: str, model: nn.Module, batch: Batch, measure: Callable[[],
     except (OSError, ValueError):
         pass
     try:
-        value = measure()
+        with torch.random.fork_rng(devices=[]):  # measured or remembered, what is drawn after it is the same
+            value = measure()
     except (RuntimeError, TypeError):  # a module that can't be copied or autocast: the plain way is always right
         return None
     try:

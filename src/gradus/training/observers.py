@@ -1,4 +1,4 @@
-"""What looks at training: validation, early stopping, the metrics log, the terminal, checkpoints, signals.
+"""What looks at training: validation, the best weights, the metrics log, notices, the budget in minutes, signals.
 
 Whatever decides about the run's future (validation, stopping) acts on steps alone; the clock decides only about
 saving and showing.
@@ -7,19 +7,19 @@ saving and showing.
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
-from gradus.training import checkpoint
 from gradus.training.loop import Observer
-from gradus.training.rundir import RunDirectory, finite
-from gradus.training.state import Best, TrainState
+from gradus.training.rundir import RunDirectory
+from gradus.training.state import Best, TrainState, split_state
 from gradus.training.triggers import Every, Trigger
+from gradus.training.world import once
 
 
 class Validate(Observer):
@@ -32,18 +32,21 @@ class Validate(Observer):
         if not self.trigger.due(state.step) and state.step != state.total_steps:
             return None
         begun = time.perf_counter()
-        metrics = self.measure(state)
+        metrics = once(state.world, lambda: self.measure(state))
         state.seconds["validate"] += time.perf_counter() - begun
         return metrics
 
 
-class EarlyStopping(Observer):
+class BestWeights(Observer):
     """Keeps the weights of the least validation loss, and ends the run after ``patience`` checks without gain.
 
     The loss and not the metric: on some dozens of rows an accuracy moves by chance, and the best one comes too early.
+
+    Args:
+        patience: None goes on to the end.
     """
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, patience: int | None) -> None:
         self.patience = patience
 
     def start(self, state: TrainState) -> None:
@@ -53,7 +56,7 @@ class EarlyStopping(Observer):
         value = metrics["loss"]
         if value == value and (state.best is None or value < state.best.value):
             with state.weights_in_use() as model:
-                weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+                weights = {name: tensor.detach().clone() for name, tensor in split_state(model)[0].items()}
             state.best = Best(value, state.step, weights)
             state.checks_without_gain = 0
             return
@@ -61,7 +64,7 @@ class EarlyStopping(Observer):
         self._judge(state)
 
     def _judge(self, state: TrainState) -> None:
-        if state.checks_without_gain >= self.patience:
+        if self.patience is not None and state.checks_without_gain >= self.patience:
             state.stop = f"no gain in {self.patience} checks"
 
 
@@ -73,12 +76,11 @@ class MetricsLog(Observer):
     """
 
     def __init__(self, directory: RunDirectory, every_steps: int, batches_per_epoch: int) -> None:
-        self.directory, self.every, self.batches_per_epoch = directory, every_steps, batches_per_epoch
+        self.file = directory.lines(directory.metrics)
+        self.every, self.batches_per_epoch = every_steps, batches_per_epoch
         self.last: dict[str, Any] = {}
-        self.file: IO[str] | None = None
 
     def start(self, state: TrainState) -> None:
-        self.file = self.directory.metrics.open("a", encoding="utf-8")
         state.norm_wanted = self._due(state.step + 1, state)
 
     def step(self, state: TrainState) -> None:
@@ -87,21 +89,20 @@ class MetricsLog(Observer):
             return
         self.last = {
             **self._place(state),
-            "loss": float(state.loss_sum) / max(state.loss_count, 1),
+            "loss": float(state.loss_sum) / state.loss_count if state.loss_count else math.nan,  # all were skipped
             "lr": state.optimizer.param_groups[0]["lr"],
             "grad_norm": None if state.grad_norm is None else float(state.grad_norm),
             "seconds": round(state.seconds["total"], 3),
         }
         state.loss_sum.zero_()
         state.loss_count = 0
-        self._write(self.last)
+        self.file.add(self.last)
 
     def checked(self, state: TrainState, metrics: dict[str, float]) -> None:
-        self._write({**self._place(state), "valid": metrics})
+        self.file.add({**self._place(state), "valid": metrics})
 
     def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
+        self.file.close()
 
     def _due(self, step: int, state: TrainState) -> bool:
         return step % self.every == 0 or step == state.total_steps
@@ -109,45 +110,18 @@ class MetricsLog(Observer):
     def _place(self, state: TrainState) -> dict[str, Any]:
         return {"step": state.step, "epoch": round(state.step / self.batches_per_epoch, 3)}
 
-    def _write(self, line: dict[str, Any]) -> None:
-        assert self.file is not None
-        self.file.write(json.dumps(finite(line)) + "\n")
-        self.file.flush()
 
+class Notices(Observer):
+    """Tells what the steps had to tell."""
 
-class Checkpoints(Observer):
-    """Saves the state every so often and at the end; spends at most about a fiftieth of the time on it.
-
-    A save that fails is told and tried again later; training goes on, and the older checkpoints stay.
-    """
-
-    def __init__(self, directory: RunDirectory, every: Every, tell: Callable[[str], None]) -> None:
-        self.directory, self.trigger, self.tell = directory, Trigger(every), tell
-
-    def start(self, state: TrainState) -> None:
-        self.saved_step = state.step  # a run begins, or goes on, from a checkpoint
-        self.trigger.restart()
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell = tell
 
     def step(self, state: TrainState) -> None:
-        if self.trigger.due(state.step):
-            try:
-                seconds = self._save(state)
-            except OSError as error:
-                self.tell(f"step {state.step}: the checkpoint could not be saved ({error.strerror}); training goes on")
-                seconds = 1.0
-            self.trigger.restart(at_least=50 * seconds)
-
-    def end(self, state: TrainState) -> None:
-        if self.saved_step != state.step:
-            self._save(state)
-
-    def _save(self, state: TrainState) -> float:
-        begun = time.perf_counter()
-        checkpoint.save(self.directory.checkpoints, state)
-        self.saved_step = state.step
-        seconds = time.perf_counter() - begun
-        state.seconds["save"] += seconds
-        return seconds
+        if state.notices:
+            for notice in state.notices:
+                self.tell(notice)
+            state.notices.clear()
 
 
 class OutOfTime(Observer):
@@ -156,24 +130,36 @@ class OutOfTime(Observer):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
+    def start(self, state: TrainState) -> None:
+        self.step(state)  # a run that was cut off after its last step has none left
+
     def step(self, state: TrainState) -> None:
         if state.seconds["total"] > self.seconds:
-            state.stop = "the minutes are spent"
+            state.ask("the minutes are spent")
 
 
 @contextlib.contextmanager
 def stop_on_signals(state: TrainState) -> Iterator[None]:
-    """Within it SIGINT and SIGTERM ask the run to stop after its step; a second one interrupts at once."""
+    """Within it SIGINT, SIGTERM and SIGUSR1 ask the run to stop after its step; a second SIGINT interrupts at once.
+
+    SIGUSR1 is what a cluster sends to warn of the end of a job's time.
+    """
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if state.stop is not None and state.stop.startswith("SIG"):
-            raise KeyboardInterrupt
-        state.stop = signal.Signals(number).name
+    first = math.inf
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        now, again = time.monotonic(), 0.0 if state.world is None else 1.0  # torchrun passes on what the terminal sends
+        if number == signal.SIGINT and now - first > again:
+            raise KeyboardInterrupt
+        first = min(first, now)
+        state.ask(signal.Signals(number).name)
+
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from gradus.errors import UserError
-from gradus.training.muon import Muon
+from gradus.training.muon import Muon, groups_of
 
 # SparseAdam takes only sparse gradients and torch's Muon only matrices: neither fits a whole model. Ours does.
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -31,15 +31,20 @@ def default_lr(optimizer: str) -> float:
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter],
+    model: nn.Module | Iterable[nn.Parameter],
     name: str,
     device: torch.device,
     *,
     lr: float | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
+    half: bool = False,
 ) -> torch.optim.Optimizer:
     """An optimiser by name, fused where torch has a fused kernel for it; what is None is left to torch's default.
+
+    Args:
+        model: or its weights, which tell Muon nothing of what is a table of embeddings.
+        half: whether Muon's iterations run in bf16.
 
     Raises:
         UserError: where a setting is given that the optimiser doesn't take.
@@ -53,6 +58,9 @@ def make_optimizer(
         if key not in takes:
             raise UserError(f"{name} takes no {key}; leave --{key.replace('_', '-')} out.")
         options[key] = value
+    if kind is Muon:
+        return Muon(groups_of(model) if isinstance(model, nn.Module) else model, half=half, **options)
+    parameters = model.parameters() if isinstance(model, nn.Module) else model
     if "fused" in takes and device.type in FUSED_DEVICES:
         options["fused"] = True
     return kind(parameters, **options)

@@ -17,8 +17,9 @@ from gradus.data.columns import Raw
 from gradus.data.history import History
 from gradus.errors import UserError
 from gradus.tasks import Prediction, Task
-from gradus.training.checkpoint import read_directory, write_directory
+from gradus.training.state import pack, split_state, unpack
 from gradus.training.step import autocast
+from gradus.training.whole import read_directory, write_directory
 
 
 @dataclass
@@ -87,13 +88,17 @@ class Predictor:
 
     def save(self, path: Path) -> None:
         """Write the predictor as a directory, whole or not at all."""
+        weights, beside = split_state(self.model)
+        extra, tensors = pack(beside)
         spec = {
             "task": self.task.to_json(),
             "model": models.describe(self.model),
             "encoder": None if self.encoder is None else self.encoder.to_json(),
             "precision": self.precision,
+            "extra": extra,
         }
-        write_directory(path, {"model": dict(self.model.state_dict())}, {"predictor": spec})
+        files = {"model": weights, **({"extra": tensors} if tensors else {})}
+        write_directory(path, files, {"predictor": spec})
 
     @classmethod
     def load(cls, path: Path, model: nn.Module | None = None) -> Predictor:
@@ -112,9 +117,9 @@ class Predictor:
                 f"{path}: the model is a class of your own, which only your code can make. "
                 "Open the run in Python: gd.Run(path, model=YourModel(...))."
             )
-        model = model if model is not None else models.build(spec["model"])
+        model = models.merge_lora(model) if model is not None else models.build(spec["model"])
         try:
-            model.load_state_dict(tensors["model"])
+            model.load_state_dict(tensors["model"] | unpack(spec["extra"], tensors.get("extra", {})))
         except RuntimeError as error:
             raise UserError(f"{path}: the weights don't fit the model: {str(error).splitlines()[-1].strip()}") from None
         encoder = None if spec["encoder"] is None else Encoder.from_json(spec["encoder"])

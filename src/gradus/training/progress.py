@@ -13,20 +13,24 @@ from rich.text import Text
 from gradus.training.loop import Observer
 from gradus.training.observers import MetricsLog
 from gradus.training.state import TrainState
+from gradus.training.world import rank
 
 _console: list[Console] = []
 
 
 def console() -> Console:
-    """Where everything for a person's eyes goes: standard output, unless ``use_stderr`` was called."""
+    """Where everything for a person's eyes goes: standard output, unless ``use_stderr`` was called.
+
+    Of several processes that train together only rank 0 is seen.
+    """
     if not _console:
-        _console.append(Console(highlight=False, soft_wrap=True))
+        _console.append(Console(highlight=False, soft_wrap=True, quiet=rank() > 0))
     return _console[0]
 
 
 def use_stderr() -> None:
     """Send what is for a person's eyes to standard error: standard output is taken by a program's answer."""
-    _console[:] = [Console(highlight=False, soft_wrap=True, stderr=True)]
+    _console[:] = [Console(highlight=False, soft_wrap=True, stderr=True, quiet=rank() > 0)]
 
 
 def tell(label: str, text: str) -> None:
@@ -42,13 +46,16 @@ def printable(text: str) -> str:
 
 
 class Show(Observer):
-    """The live line: bar, step, loss, newest check, samples per second, time left.
+    """The live line: bar, step, loss, newest check, samples or tokens per second, time left.
 
     It is drawn four times a second from what was logged already, and never asks the device for anything.
+
+    Args:
+        tokens: of a sample, where all have as many; 1: samples are counted.
     """
 
-    def __init__(self, log: MetricsLog, batches_per_epoch: int, primary: str) -> None:
-        self.log, self.batches_per_epoch, self.primary = log, batches_per_epoch, primary
+    def __init__(self, log: MetricsLog, batches_per_epoch: int, primary: str, tokens: int = 1) -> None:
+        self.log, self.batches_per_epoch, self.primary, self.tokens = log, batches_per_epoch, primary, tokens
         self.checked_text = ""
         self.live = console().is_terminal
         self.interval = 0.25 if self.live else 5.0
@@ -105,12 +112,13 @@ class Show(Observer):
         seconds = max(now - self.begun, 1e-9)
         done, left = state.step - self.begun_step, state.total_steps - state.step
         loss = f"  loss {self.log.last['loss']:.4g}" if self.log.last else ""
-        rate = (state.samples - self.begun_samples) / seconds
+        rate = self.tokens * (state.samples - self.begun_samples) / seconds
         going = done and left and state.stop is None
         remaining = f"  {clock_time(left * seconds / done)} left" if going else ""
         return (
             f"step {state.step:,}/{state.total_steps:,}  epoch {state.step / self.batches_per_epoch:.1f}"
-            f"{loss}{self.checked_text}  {rate:,.0f} samples/s{remaining}"
+            f"{loss}{self.checked_text}  {rate:,.0f} {'tokens' if self.tokens > 1 else 'samples'}/s"
+            f"{remaining}"
         )
 
 

@@ -10,13 +10,14 @@ import numpy as np
 from torch import nn
 
 from gradus.data import Dataset
+from gradus.data.chats import chats_like
 from gradus.data.history import History
 from gradus.data.known_texts import labelled_like, lines_like, pairs_like
 from gradus.data.series import series_like
 from gradus.data.table import labelled, rows_of
 from gradus.data.tokens import Tokens
 from gradus.errors import UserError
-from gradus.tasks import NextToken, Prediction, SequenceToSequence
+from gradus.tasks import Answers, NextToken, Prediction, Preference, SequenceToSequence
 from gradus.training.evaluate import evaluate
 from gradus.training.predictor import Predictor
 from gradus.training.rundir import RunDirectory
@@ -67,6 +68,8 @@ class Run:
         """Weights and preprocessing, loaded on first use."""
         if self._predictor is None:
             assert self.summary  # says so where the run isn't finished
+            if self.config["task"] is None:
+                raise UserError(f"{self.path}: holds a vocabulary, and no model that could answer.")
             self._predictor = Predictor.load(self.directory.predictor, self._model)
         return self._predictor
 
@@ -130,6 +133,8 @@ class Run:
         arguments = self.config["arguments"]
         if isinstance(task, SequenceToSequence):
             return self.test(pairs_like(path, encoder, reverse=bool(arguments.get("reverse"))))
+        if isinstance(task, Answers) and not isinstance(task, Preference):
+            return self.test(chats_like(path, encoder, length=int(self.predictor.model.max_length)))  # type: ignore[arg-type]
         if isinstance(task, NextToken):
             return self.test(lines_like(path, encoder))
         if not encoder.target.labels:

@@ -6,7 +6,6 @@ Writing leaves no trace in training: every random generator is put back, and the
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gradus.data.chat_pairs import PairRows
+from gradus.data.chats import ChatRows
 from gradus.data.sequences import TextLines, TextPairs
-from gradus.tasks import Decoding, NextToken, SequenceToSequence, Task
+from gradus.tasks import Answers, Decoding, NextToken, SequenceToSequence, Task
+from gradus.tasks.answers import answered
+from gradus.training.chat_evidence import asked, first_of_each_kind
 from gradus.training.loop import Observer
 from gradus.training.prepare import Prepared
 from gradus.training.rundir import RunDirectory
@@ -40,13 +43,13 @@ class Samples(Observer):
 
     def __init__(self, write: Writer, directory: RunDirectory, show: Callable[[str], None] | None) -> None:
         self.write, self.directory, self.show = write, directory, show
+        self.file = directory.lines(directory.samples)
 
     def checked(self, state: TrainState, metrics: dict[str, float]) -> None:
         begun = time.perf_counter()
         with generators_kept(), state.weights_in_use() as model, torch.inference_mode():
             samples = self.write(model, state.step)
-        with self.directory.samples.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(json.dumps({"step": state.step, "samples": samples}, ensure_ascii=False) + "\n")
+        self.file.add({"step": state.step, "samples": samples})
         told = " ".join(str(samples[len(samples) // 2]["text"]).split())
         self.directory.log(f"step {state.step}, written: {told}")
         if self.show is not None:
@@ -82,7 +85,21 @@ def _writer(prepared: Prepared) -> Writer | None:
         rows = rows[np.argsort(data.source.lengths[rows], kind="stable")]  # neither the shortest nor the longest
         rows = rows[np.linspace(0, len(rows) - 1, SOURCES + 2).astype(int)[1:-1]]
         return _answers(data, task, rows, data.source.padded(rows).to(prepared.device))
+    if isinstance(data, ChatRows | PairRows) and isinstance(task, Answers) and data.questions:
+        return _lessons(data, task)
     return None
+
+
+def _lessons(data: ChatRows | PairRows, task: Answers) -> Writer:
+    """A question of each kind, of the test."""
+    some = [lesson for lesson in first_of_each_kind(data.questions, 1) if not lesson.new]
+
+    def write(model: nn.Module, step: int) -> list[Sample]:
+        found = answered(model, data.tokens, [lesson.question for lesson in some], task.usual)
+        told = zip(some, found, strict=True)
+        return [{"source": asked(lesson), "true": lesson.expected, "text": said} for lesson, (said, _) in told]
+
+    return write
 
 
 def _from_nothing(data: TextLines, task: Task, nothing: Tensor, seed: int) -> Writer:

@@ -156,7 +156,7 @@ def readable(column: Tokens, ids: np.ndarray) -> list[tuple[str, int]]:
     for place, token in enumerate(ids.tolist()):
         held.append(token)
         text = column.spoken(held)[0] if len(held) == 1 else column.decode(held)
-        whole = column.tokenizer != "bpe" or not text.endswith("\ufffd")
+        whole = not column.bpe or not text.endswith("\ufffd")
         if whole or len(held) == 4 or place == len(ids) - 1:
             out.append((text, len(held)))
             held = []

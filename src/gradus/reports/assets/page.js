@@ -51,7 +51,7 @@
     return [raw, strong];
   });
 
-  const axis = () => ({ gridcolor: color("--grid"), zerolinecolor: color("--rule"), linecolor: color("--rule"), tickcolor: color("--rule"), automargin: true, zeroline: false, title: { standoff: 8, font: { size: 12, color: color("--muted") } } });
+  const axis = (room) => ({ gridcolor: color("--grid"), zerolinecolor: color("--rule"), linecolor: color("--rule"), tickcolor: color("--rule"), automargin: room, zeroline: false, title: { standoff: 8, font: { size: 12, color: color("--muted") } } });
 
   const merged = (under, over) => {
     if (!over || typeof over !== "object" || Array.isArray(over)) return over === undefined || over === null ? under : over;
@@ -66,14 +66,14 @@
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("--muted") },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       colorway: [1, 2, 3, 4, 5, 6, 7, 8].map((i) => color(`--s${i}`)),
-      margin: { l: 48, r: 12, t: 12, b: 40 }, xaxis: axis(), yaxis: axis(), dragmode: false,
+      margin: { l: 48, r: 12, t: 12, b: 40 }, xaxis: axis("height"), yaxis: axis("width"), dragmode: false,
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: color("--ink") } },
       hoverlabel: { bgcolor: color("--raised"), bordercolor: color("--rule"), font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("--ink") } },
       uirevision: "kept",
     };
     if (own.legend) base.legend = { font: base.legend.font };  // one that is placed by the recipe stays there
     for (const key of Object.keys(own)) {
-      if (/^[xy]axis\d/.test(key)) base[key] = axis();
+      if (/^[xy]axis\d/.test(key)) base[key] = axis(key[0] === "x" ? "height" : "width");
       if (/^scene/.test(key)) {
         const wall = { gridcolor: color("--rule"), zerolinecolor: color("--rule"), backgroundcolor: color("--paper"), color: color("--muted") };
         base[key] = { xaxis: wall, yaxis: wall, zaxis: wall };
