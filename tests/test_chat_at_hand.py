@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import pty
 import re
@@ -160,12 +161,21 @@ class Terminal:
             except OSError:
                 came = b""
             assert came, f"{text!r} wasn't shown before the end, but {self.shown!r}"
-            self.shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._decoder.decode(came))
+            self.shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown + self._decoder.decode(came))
         before, _, self.shown = self.shown.partition(text)
         return before
 
     def type(self, text: str) -> None:
         os.write(self.ours, text.encode())
+
+    def interrupt_for(self, text: str) -> None:
+        """Ctrl-C until a text is shown. Between a prompt and its wait for a key Python hears one only with the next key."""
+        for _ in range(12):
+            self.type("\x03")
+            with contextlib.suppress(AssertionError):
+                self.wait_for(text, seconds=5)
+                return
+        self.wait_for(text, seconds=0)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -230,8 +240,7 @@ def _talk(chat: Terminal, server: FakeServer) -> None:
     chat.wait_for("> ")
     assert server.asked[-1]["messages"][-1]["content"] == "three\nfour"
 
-    chat.type("\x03")
-    chat.wait_for("Ctrl-D or /quit leaves.")
+    chat.interrupt_for("Ctrl-D or /quit leaves.")
     chat.type("/set temperature 0.5\r")
     chat.wait_for("temperature 0.5,")
     chat.type("/unod\r")
