@@ -169,7 +169,7 @@ class Terminal:
         os.write(self.ours, text.encode())
 
     def interrupt_for(self, text: str) -> None:
-        """Ctrl-C until a text is shown. Between a prompt and its wait for a key Python hears one only with the next key."""
+        """Ctrl-C until a text is shown: Python hears one between prompt and wait for a key only with the next key."""
         for _ in range(12):
             self.type("\x03")
             with contextlib.suppress(AssertionError):
