@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes run the tests: one thread each, set before torch is loaded
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell that runs the tests in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # processes that tests start would be deaf to Ctrl-C, too
 
 DATA = Path(os.environ.get("GRADUS_DATA") or Path(__file__).parents[2] / "shared" / "data")
 

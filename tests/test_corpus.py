@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradus as gd
-from gradus.data import prepare_text, text_files, text_store, tokenised
+from gradus.data import Draw, prepare_text, text_files, text_store, tokenised
 from gradus.data.cache import cache_directory
 from gradus.data.corpus import corpus
 from gradus.data.prepare_text import Asked, Lines
@@ -211,6 +211,32 @@ def test_every_token_of_the_training_text_is_foretold_once() -> None:
     assert torch.equal(batch.targets.flatten(), flat[1 : len(data) * 10 + 1])
     assert batch.count == batch.targets.numel()
     assert len(flat) - len(data) * 10 <= 10
+
+
+def test_later_epochs_cut_the_training_text_elsewhere_and_never_reach_beyond_it() -> None:
+    data = corpus(written(story(200)), tokens="characters", length=10, valid=0.2, test=0.1)
+    rows = torch.from_numpy(data.splits["train"])
+    end = len(rows) * 10 + 1  # of what rows of training are cut from
+    flat = torch.from_numpy(data.source.flat.astype(np.int64))
+    shifts = set()
+    for epoch in range(12):
+        batch = data.batch(rows, Draw(3, epoch))
+        begins = torch.from_numpy(data.shifted(rows.numpy(), Draw(3, epoch))) if epoch else 10 * rows
+        shift = int(begins[0])
+        shifts.add(shift)
+        assert 0 <= shift < 10
+        assert int(begins[-1]) + 11 <= end
+        assert torch.equal(batch.targets[:-1].flatten(), flat[shift + 1 : shift + 1 + 10 * (len(rows) - 1)])
+        assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
+        assert torch.equal(batch.targets[-1], flat[end - 10 : end])
+        assert batch.count == 10 * len(rows)
+        some = data.batch(rows[[5, 2]], Draw(3, epoch))  # a row is the same in whatever batch
+        assert torch.equal(some.inputs, batch.inputs[[5, 2]])
+    assert len(shifts) > 4
+    plain = data.batch(rows)
+    assert torch.equal(plain.targets, data.batch(rows, Draw(3, 0)).targets)  # as evaluation and the first epoch see it
+    held = torch.from_numpy(data.splits["valid"])
+    assert torch.equal(data.batch(held).inputs.flatten()[:10], flat[int(data.source.starts[held[0]]) :][:10])
 
 
 def test_equal_lines_are_in_one_split_and_the_shares_are_kept() -> None:

@@ -187,7 +187,7 @@ def test_the_flags_and_files_of_the_page_are_there() -> None:
     assert sorted(listed) == sorted(path.name for path in newest.iterdir())
     tensors, _ = read_directory(newest)
     assert set(tensors) == {"model", "optimizer", "average", "best"}
-    assert json.loads((newest / "MANIFEST.json").read_text())["state.json"].keys() == {"bytes", "sha256"}
+    assert json.loads((newest / "MANIFEST.json").read_text())["state.json"].keys() == {"bytes", "xxh3_128"}
 
 
 def test_the_chinese_page_is_a_faithful_twin() -> None:

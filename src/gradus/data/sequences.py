@@ -18,12 +18,14 @@ from torch import Tensor
 from gradus.data.columns import Raw
 from gradus.data.dataset import Batch, Dataset, Draw, Inputs, encode_targets
 from gradus.data.encoder import Encoder
+from gradus.data.order import mix
 from gradus.data.ragged import Ragged
 from gradus.data.splits import Splits
 from gradus.data.tokenised import tokenised
 from gradus.data.tokens import IGNORE, Tokens
 from gradus.errors import UserError
 
+_ROWS = 0x5017  # what a draw is for: keeps the streams of chance apart
 Fit = Callable[[Raw, np.ndarray], Encoder]
 """Fits the vocabularies on the given training rows of the raw columns."""
 
@@ -196,6 +198,24 @@ class TextCorpus(TextLines):
             )
         self.lengths = self.source.lengths if self._buckets else None
         self.steps = int(self.source.lengths_of(self.splits["train"][:1])[0])
+
+    def batch(self, indices: Tensor, draw: Draw | None = None) -> Batch:
+        """Rows of the text. From the second epoch on, those of training are cut elsewhere in each (``shifted``)."""
+        if self._buckets or draw is None or draw.epoch == 0:
+            return super().batch(indices, draw)
+        begins = self.shifted(indices.numpy(), draw)
+        read = torch.from_numpy(self.source.flat[begins[:, None] + np.arange(self.steps)].astype(np.int64))
+        return self._given(read[:, :-1], read[:, 1:], indices, len(read) * (self.steps - 1))
+
+    def shifted(self, rows: np.ndarray, draw: Draw) -> np.ndarray:
+        """Where in the text these rows of training begin in an epoch, int64 (rows,): all by as much further on.
+
+        Read often, a text cut at the same places again and again is learnt by heart sooner. The last row is moved on
+        only as far as the training text goes.
+        """
+        inner = self.steps - 1
+        last = int(self.source.starts[len(self.splits["train"]) - 1])
+        return np.asarray(np.minimum(self.source.starts[rows] + mix(draw.seed, draw.epoch, _ROWS) % inner, last))
 
     def row_words(self, row: int) -> dict[str, Any]:
         return {self.tokens.name: self.tokens.decode(self.source[row])}

@@ -1,7 +1,7 @@
 """Directories that are whole or absent: checkpoints and predictors, as safetensors and JSON, nothing ever unpickled.
 
-Files go to a temporary directory, each hashed while it is written and then synced; the manifest with their sizes and
-SHA-256 sums is written last; the directory is renamed into place and its parent synced. Reading verifies every sum.
+Files go to a temporary directory, each summed up while it is written and then synced; the manifest with their sizes
+and checksums is written last; the directory is renamed into place and its parent synced. Reading verifies every sum.
 Every call of the system that writes goes through this module's ``os``, so that tests can fail or kill it at any one.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import mmap
 import os
@@ -18,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gradus.errors import UserError
+from gradus.models.weight_files import SUM, sum_of
 
 with contextlib.suppress(ImportError):  # Windows has none of it
     import fcntl
@@ -81,7 +82,7 @@ def read_directory(path: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
     """
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        expected = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest.items()}
+        expected = {str(name): (int(entry["bytes"]), str(entry[SUM])) for name, entry in manifest.items()}
         found = {file.name for file in path.iterdir()} - {MANIFEST}
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         raise UserError(f"{path}: not a whole directory of gradus: its {MANIFEST} is missing or damaged.") from None
@@ -93,7 +94,7 @@ def read_directory(path: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
     for name, (size, digest) in expected.items():
         file = path / name
         try:
-            if file.stat().st_size != size or _sha256(file) != digest:
+            if file.stat().st_size != size or sum_of(file) != digest:
                 raise UserError(f"{file}: missing or damaged: it is not the file that was saved.")
             if file.suffix == ".safetensors":
                 tensors[file.stem] = _load(file)
@@ -179,7 +180,7 @@ def _safetensors(tensors: Tensors, aliases: dict[str, str]) -> Iterator[bytes | 
 
 def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, Any]:
     """Write a file and sync it; its size and sum, taken on the way."""
-    digest, size = hashlib.sha256(), 0
+    digest, size = xxhash.xxh3_128(), 0
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
     try:
         for chunk in _chunks(pieces):
@@ -195,7 +196,7 @@ def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, Any]:
         os.fsync(handle)
     finally:
         os.close(handle)
-    return {"bytes": size, "sha256": digest.hexdigest()}
+    return {"bytes": size, SUM: digest.hexdigest()}
 
 
 def _past_the_cache(handle: int, wanted: bool) -> bool:
@@ -236,11 +237,6 @@ def _load(file: Path) -> Tensors:
         loaded = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118 - not a dict
         aliases = json.loads((opened.metadata() or {}).get("aliases", "{}"))
     return {**loaded, **{alias: loaded[name] for alias, name in aliases.items()}}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def sync_directory(path: Path) -> None:
