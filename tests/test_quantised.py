@@ -75,7 +75,7 @@ def test_rounded_weights_say_nearly_the_same(shape: str, arithmetic: str) -> Non
     exact = read(model, ids, starts, model.fresh_cache(8, 64), 64)
     rounded = read(writer, ids, starts, writer.fresh_cache(8, 64), 64).float()
     divergence = F.kl_div(rounded.log_softmax(-1), exact.log_softmax(-1), log_target=True, reduction="none").sum(-1)
-    # inputs of 7 bits, on machines that need them, have twice the error of 8, and the weights have theirs: 5/2 in squares
+    # inputs of 7 bits, where a machine needs them, have twice the error of 8, and weights have theirs: 5/2 in squares
     more = 2.5 if arithmetic == "int8" and quantised._saturates() else 1.0
     assert divergence.mean() < 2e-3 * more
     assert (rounded - exact).std() < 0.06 * more**0.5 * exact.std()
