@@ -54,7 +54,8 @@ def corpus(
         size: the most tokens of the vocabulary, which is fitted on a sample of the training text; None takes 8,000 of
             bpe, 3 · √bytes of chat (512 to 32,768), 50,000 words, or every character of the sample.
         rows: ``blocks`` cuts the running text into rows of one length, without padding, each document ended by
-            ``<eos>``; its end is for validation and test, whose last rows may be shorter. ``lines`` makes each line a
+            ``<eos>``; its end is for validation and test, whose last rows may be shorter; later epochs of training cut
+            it at other places. ``lines`` makes each line a
             row of its own, and chance, keyed by seed and line, says which split it is in.
         length: tokens of a row, 256 unless told; of lines those that a longer one is cut to, 1,024 unless told.
         valid, test: shares of the text; None takes a twentieth each, but one megabyte at most.
