@@ -77,7 +77,7 @@ def made(model: nn.Module, x: Tensor, y: Tensor, task: Any = None, **settings: A
 def searched(prepared: Prepared, until: int = 100) -> Accident:
     """What the search finds; the model has no hooks then."""
     batches = batches_of(prepared.data, prepared.order, prepared.state.total_steps)
-    found = find(prepared.state, batches, prepared.step, prepared.task, prepared.data, until)
+    found = find(prepared.state, batches, prepared.step, prepared.task, prepared.data, prepared.order, until)
     assert found is not None
     assert len(found.lines()) in (3, 4)
     assert "\n" not in found.line()

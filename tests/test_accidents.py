@@ -243,7 +243,7 @@ def test_samples_are_told_by_their_words() -> None:
     x, y = numbers()
     x[[4, 7, 11, 20, 21, 22, 23, 24, 25, 26, 27], 0] = math.nan
     prepared = made(nn.Linear(3, 1), x, y, batch_size=60)
-    prepared.data.row_words = lambda row: {"name": f"Ann {row}", "text": "long " * 100}  # type: ignore[method-assign]
+    prepared.data.row_words = lambda row, draw: {"name": f"Ann {row}", "text": "long " * 100}  # type: ignore[method-assign]
     found = searched(prepared)
     assert list(found.words) == [4, 7, 11]
     assert all(words.startswith(f"name Ann {row}; text long long") for row, words in found.words.items())

@@ -262,7 +262,7 @@ def test_nothing_is_found_where_all_is_finite() -> None:
     prepared, plain = made(nn.Linear(3, 1), x, y), made(nn.Linear(3, 1), x, y)
     plain.state.model.load_state_dict(prepared.state.model.state_dict())
     batches = batches_of(prepared.data, prepared.order)
-    assert find(prepared.state, batches, prepared.step, prepared.task, prepared.data, 120) is None
+    assert find(prepared.state, batches, prepared.step, prepared.task, prepared.data, prepared.order, 120) is None
     for k in range(120):
         plain.step(plain.state, batches(k))
     assert all(torch.equal(a, b) for a, b in zip(prepared.state.model.parameters(), plain.state.model.parameters(),

@@ -230,6 +230,7 @@ def test_later_epochs_cut_the_training_text_elsewhere_and_never_reach_beyond_it(
         assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
         assert torch.equal(batch.targets[-1], flat[end - 10 : end])
         assert batch.count == 10 * len(rows)
+        assert data.row_words(5, Draw(3, epoch))["text"][1:] == data.tokens.decode(batch.targets[5])  # as it was read
         some = data.batch(rows[[5, 2]], Draw(3, epoch))  # a row is the same in whatever batch
         assert torch.equal(some.inputs, batch.inputs[[5, 2]])
     assert len(shifts) > 4

@@ -271,7 +271,7 @@ def _explained(seen: accident.NotFinite, prepared: Prepared, directory: RunDirec
     tell("not finite", f"{seen}; looking for where it began, from the last checkpoint on")
     checkpoint.load_newest(directory.checkpoints, state)
     batches = loop.batches_of(prepared.data, prepared.order, state.total_steps)
-    found = accident.find(state, batches, prepared.step, prepared.task, prepared.data, until=seen.step)
+    found = accident.find(state, batches, prepared.step, prepared.task, prepared.data, prepared.order, until=seen.step)
     kept = checkpoint.steps(directory.checkpoints)[-1]
     if found is None:
         return UserError(f"{directory.path}: {seen}; the checkpoint of step {kept} is kept.")

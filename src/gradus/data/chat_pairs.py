@@ -187,7 +187,7 @@ class PairRows(Dataset):
         moved._device = device
         return moved
 
-    def row_words(self, row: int) -> dict[str, Any]:
+    def row_words(self, row: int, draw: Draw | None = None) -> dict[str, Any]:
         """Both texts of a pair, with the marks between what is said."""
         ids, texts = self.source[row], self._texts[row]
         names = ("chosen", "rejected")

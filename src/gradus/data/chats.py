@@ -157,7 +157,7 @@ class ChatRows(Dataset):
             other._fill(encoder)
         return other
 
-    def row_words(self, row: int) -> dict[str, Any]:
+    def row_words(self, row: int, draw: Draw | None = None) -> dict[str, Any]:
         """The conversations of a row, with the marks between what is said."""
         return {"conversations": with_marks(self.tokens, self.source[row].tolist())}
 

@@ -159,8 +159,8 @@ class Dataset(ABC):
         """The same rows as another encoder reads them, that of a run, say; as they are where there is none."""
         return self
 
-    def row_words(self, row: int) -> dict[str, Any]:
-        """What a person recognises a row by, as plain values by name; empty where it isn't known here."""
+    def row_words(self, row: int, draw: Draw | None = None) -> dict[str, Any]:
+        """What a person recognises a row by, as training was given it where a draw is told; empty if unknown here."""
         return {}
 
     def describe(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 import numpy as np
 import torch
@@ -107,7 +107,7 @@ class TextDataset(Dataset):
         other._read(encoder)
         return other
 
-    def row_words(self, row: int) -> dict[str, Any]:
+    def row_words(self, row: int, draw: Draw | None = None) -> dict[str, Any]:
         return {name: str(values[row]) for name, values in self.raw.items()}
 
     def describe(self) -> str:
@@ -201,7 +201,7 @@ class TextCorpus(TextLines):
 
     def batch(self, indices: Tensor, draw: Draw | None = None) -> Batch:
         """Rows of the text. From the second epoch on, those of training are cut elsewhere in each (``shifted``)."""
-        if self._buckets or draw is None or draw.epoch == 0:
+        if not self._shifts(draw):
             return super().batch(indices, draw)
         begins = self.shifted(indices.numpy(), draw)
         read = torch.from_numpy(self.source.flat[begins[:, None] + np.arange(self.steps)].astype(np.int64))
@@ -217,8 +217,14 @@ class TextCorpus(TextLines):
         last = int(self.source.starts[len(self.splits["train"]) - 1])
         return np.asarray(np.minimum(self.source.starts[rows] + mix(draw.seed, draw.epoch, _ROWS) % inner, last))
 
-    def row_words(self, row: int) -> dict[str, Any]:
-        return {self.tokens.name: self.tokens.decode(self.source[row])}
+    def row_words(self, row: int, draw: Draw | None = None) -> dict[str, Any]:
+        if not self._shifts(draw):
+            return {self.tokens.name: self.tokens.decode(self.source[row])}
+        begin = int(self.shifted(np.array([row]), draw)[0])
+        return {self.tokens.name: self.tokens.decode(self.source.flat[begin : begin + self.steps])}
+
+    def _shifts(self, draw: Draw | None) -> TypeGuard[Draw]:
+        return not self._buckets and draw is not None and draw.epoch > 0
 
     def describe(self) -> str:
         counts = ", ".join(f"{name} {len(rows):,}" for name, rows in self.splits.items())

@@ -101,7 +101,7 @@ class SeriesDataset(Dataset):
         other._read(encoder)
         return other
 
-    def row_words(self, row: int) -> dict[str, Any]:
+    def row_words(self, row: int, draw: Draw | None = None) -> dict[str, Any]:
         """When a window's history ends and its forecast begins."""
         first = row + self.column.history
         before, after = told(self.grid.times[first - 1 : first + 1])

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from gradus.data import Dataset
+from gradus.data import Dataset, Draw, Order
 from gradus.tasks import Task
 from gradus.training.accident_words import Accident
 from gradus.training.causes import of_loss
@@ -65,7 +65,9 @@ def finite_weights(state: TrainState) -> bool:
     return all(map(math.isfinite, _sizes(weights)))
 
 
-def find(state: TrainState, batches: Batches, step: Step, task: Task, dataset: Dataset, until: int) -> Accident | None:
+def find(
+    state: TrainState, batches: Batches, step: Step, task: Task, dataset: Dataset, order: Order, until: int
+) -> Accident | None:
     """Go on from a state, of the checkpoint before an accident, to the step in which it happened, and say why it did.
 
     The steps are those that the loop takes, to the bit. They are taken at full speed, some at a time; those among which
@@ -87,7 +89,7 @@ def find(state: TrainState, batches: Batches, step: Step, task: Task, dataset: D
             continue
         state.load_from(before.files, before.value)
         copies = Copies()  # the state may have taken the tensors of these as its own
-        found = _look(state, batches, step, task, dataset, last)
+        found = _look(state, batches, step, task, dataset, order, last)
         if found is not None:
             return found
     return None
@@ -102,21 +104,25 @@ def _goes_well(state: TrainState, batches: Batches, step: Step, last: int) -> bo
     return bool(torch.isfinite(torch.stack(losses)).all()) and finite_weights(state)
 
 
-def _look(state: TrainState, batches: Batches, step: Step, task: Task, dataset: Dataset, last: int) -> Accident | None:
+def _look(
+    state: TrainState, batches: Batches, step: Step, task: Task, dataset: Dataset, order: Order, last: int
+) -> Accident | None:
     """Take steps up to one with a look at each, and tell of the first that isn't all finite."""
     usual: set[Key] = set()
     before = _named_sizes(state)
     with Trace(state) as trace:
         while state.step < last:
             batch, skipped = batches(state.step), state.skipped
+            draw = Draw(order.seed, order.epoch(state.step))
             if not _finite(before):
                 rate = float(state.optimizer.param_groups[0]["lr"])
-                return of_checkpoint(Evidence(state.step, batch, trace, task, dataset, rate, before, before, usual))
+                evidence = Evidence(state.step, batch, draw, trace, task, dataset, rate, before, before, usual)
+                return of_checkpoint(evidence)
             trace.begin(batch)
             loss = step(state, batch).loss_sum
             state.step += 1
             after, rate = _named_sizes(state), float(state.optimizer.param_groups[0]["lr"])
-            evidence = Evidence(state.step, batch, trace, task, dataset, rate, before, after, usual)
+            evidence = Evidence(state.step, batch, draw, trace, task, dataset, rate, before, after, usual)
             if not bool(torch.isfinite(loss)):
                 return of_loss(evidence)
             if not _finite(after):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradus.data import Batch, Dataset
+from gradus.data import Batch, Dataset, Draw
 from gradus.tasks import Task
 from gradus.training.accident_words import Accident
 from gradus.training.rows import largest
@@ -29,6 +29,7 @@ class Evidence:
 
     step: int
     batch: Batch
+    draw: Draw
     trace: Trace
     task: Task
     dataset: Dataset
@@ -51,7 +52,7 @@ class Evidence:
         samples = tuple(sorted(ids[place] for place in places if place < len(ids)))
         words: dict[int, str] = {}
         for sample in samples[:DESCRIBED]:
-            row = "; ".join(f"{name} {text}" for name, text in self.dataset.row_words(sample).items())
+            row = "; ".join(f"{name} {text}" for name, text in self.dataset.row_words(sample, self.draw).items())
             if row:
                 words[sample] = textwrap.shorten(row, 80, placeholder=" …")
         if isinstance(maker, Call):
