@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import json
 import math
 import pickle
@@ -215,14 +216,23 @@ def gpu(nanogpt: Path | None, modded: Path | None, rounds: int) -> None:
         print(f"gpu: {name} {speed:,.0f} tokens/s{share}")
 
 
+def module_of(folder: Path, name: str) -> Any:
+    """A rival's own module; of the rival before, whose modules may have the same names, nothing is found."""
+    for known in [known for known in sys.modules if known.partition(".")[0] == name.partition(".")[0]]:
+        del sys.modules[known]
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(folder))
+
+
 def nanogpt_step(nanogpt: Path, config: dict[str, Any], ids: Tensor, compiled: bool = False) -> Callable[[], None]:
     """One round of the inner lines of nanoGPT's train.py with its own model."""
-    sys.path.insert(0, str(nanogpt))
-    from model import GPT, GPTConfig  # type: ignore[import-not-found]
-
+    theirs = module_of(nanogpt, "model")
     torch.manual_seed(0)
     device = ids.device.type
-    model = GPT(GPTConfig(dropout=0.0, **config)).to(device)
+    model = theirs.GPT(theirs.GPTConfig(dropout=0.0, **config)).to(device)
     optimizer = model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), device)
     if compiled:
         model = torch.compile(model)
@@ -277,11 +287,9 @@ def modded_step(modded: Path, words: int, ids: Tensor, layers: int = 12, width: 
 
 def minimind_step(minimind: Path, ids: Tensor, labels: Tensor) -> Callable[[], None]:
     """One round of the inner lines of minimind's train_full_sft.py with its own model; on a CPU it runs in fp32."""
-    sys.path.insert(0, str(minimind))
-    from model.model_minimind import MiniMindConfig, MiniMindForCausalLM  # type: ignore[import-not-found]
-
+    theirs = module_of(minimind, "model.model_minimind")
     torch.manual_seed(0)
-    model = MiniMindForCausalLM(MiniMindConfig(hidden_size=768, num_hidden_layers=8))
+    model = theirs.MiniMindForCausalLM(theirs.MiniMindConfig(hidden_size=768, num_hidden_layers=8))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
 
     def step() -> None:
