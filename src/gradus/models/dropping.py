@@ -18,6 +18,17 @@ class Dropout(nn.Dropout):
         dropped = round(LEVELS * self.p)
         if not self.training or x.device.type != "cpu" or not 0 < dropped < LEVELS:
             return super().forward(x)
-        drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None).view(torch.int16)
-        kept = (drawn[: x.numel()] >= dropped - LEVELS // 2).view(x.shape)
+        kept = _bits(x) >= dropped - LEVELS // 2
         return x * kept.to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
+
+
+@torch.library.custom_op("gradus::bits", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+def _bits(x: Tensor) -> Tensor:
+    """16 random bits for each element, of x's shape; an operation of its own, which a compiler leaves as it is."""
+    drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None).view(torch.int16)
+    return drawn[: x.numel()].view(x.shape)
+
+
+@_bits.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=torch.int16)

@@ -63,7 +63,7 @@ def gpt(
         size: the one dial: it sets depth, width, heads, batch, learning rate and budget [what fits into the minutes]
         depth: the same dial as a number: layers of 64 × depth features
         block: llama: as Llama's and Qwen3's; gpt2: the course's plain one
-        length: tokens that are read at once [512; beyond depth 8, 1,024]
+        length: tokens that are read at once [512; beyond depth 8, 1,024; of characters 256]
         dropout: share of what each part answers that is dropped in training [by how often the text is read]
         train_tokens: budget: tokens to learn from [10 a weight, the text 8 times at most]
     """
@@ -74,6 +74,8 @@ def gpt(
     # 1 data: one running text, cut into rows without padding; its end is for validation and test
     config = begun(settings)
     source = data if data is not None else gd.data.python_docs()
+    if length is None and tokens == "characters":
+        length = plan.CHARACTERS
     reading: dict[str, Any] = dict(tokens=tokens, size=vocabulary, valid=valid, test=test)
     given = None
     if config is not None:

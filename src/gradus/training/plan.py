@@ -22,6 +22,7 @@ SIZES = {"tiny": 4, "mini": 6, "small": 8, "base": 12}
 HEAD = 64  # features of a head, and of the width for each layer
 TOKENS_A_WEIGHT = 10  # that a model is trained on where nothing else is asked for
 LENGTHS = (512, 1024)  # tokens read at once, up to depth 8 and beyond
+CHARACTERS = 256  # read at once, where tokens are characters: attention to more costs a CPU half as much again
 EPOCHS = 8  # over the text, at most, where nothing else is asked for: later ones teach little (Muennighoff et al. 2023)
 LEAST_TOKENS_A_WEIGHT = 2  # that the largest model for a given time must get
 SHARE = 0.8  # of a given time that goes into steps; the rest measures, writes samples and saves
