@@ -53,7 +53,7 @@ def test_lessons_are_learnt_and_each_kind_is_told() -> None:
     make_base(Path("base"))
     run = instruct(out="run")
     metrics = run.metrics["test"]
-    assert {*KINDS, "answers_right", "new_words", "perplexity"} <= set(metrics)
+    assert {*KINDS, "answers_right", "new_words", "after_others", "perplexity"} <= set(metrics)
     assert metrics["answers_right"] == pytest.approx(sum(metrics[kind] for kind in KINDS) / len(KINDS))
     assert run.summary["primary"] == "answers_right"
     assert run.config["recipe"] == "instruct"
@@ -64,7 +64,7 @@ def test_lessons_are_learnt_and_each_kind_is_told() -> None:
     assert [len(line["samples"]) for line in lines] == [len(KINDS)] * 2
     assert lines[0]["samples"][0].keys() == {"source", "true", "text"}
     evidence = json.loads(Path("run/evidence/evidence.json").read_text())
-    assert {question["kind"] for question in evidence["questions"]} == {*KINDS, "new_words"}
+    assert {question["kind"] for question in evidence["questions"]} == {*KINDS, "new_words", "after_others"}
 
 
 def test_its_report_tells_the_questions(gradus: Gradus) -> None:
@@ -200,12 +200,12 @@ def test_answers_do_not_depend_on_what_is_asked_beside_and_end_where_they_should
 
 
 def test_right_by_kind() -> None:
-    def lesson(kind: str, expected: str, new: bool = False) -> Lesson:
+    def lesson(kind: str, expected: str, how: str = "") -> Lesson:
         return Lesson(
-            kind, ({"role": "user", "content": "?"}, {"role": "assistant", "content": expected}), expected, new
+            kind, ({"role": "user", "content": "?"}, {"role": "assistant", "content": expected}), expected, how
         )
 
-    some = [lesson("a", "1"), lesson("a", "2"), lesson("b", "3"), lesson("a", "1", new=True)]
+    some = [lesson("a", "1"), lesson("a", "2"), lesson("b", "3"), lesson("a", "1", how="new_words")]
     assert right_by_kind(some, ["1", "x", "so: \n3", "1"]) == {
         "answers_right": 0.75,
         "a": 0.5,

@@ -13,7 +13,7 @@ from gradus.data.lesson_pairs import lesson_pairs
 from gradus.data.lesson_passages import ASKED, UNSAID
 from gradus.data.lesson_tasks import LETTER, LETTERS, LIST, SUMS, TURNED, Level
 from gradus.data.lesson_words import MONTHS, WEEKDAYS, Chance
-from gradus.data.lessons import KINDS, LEVELS, MAKERS, Lesson, held_out, lessons, score
+from gradus.data.lessons import HOWS, KINDS, LEVELS, MAKERS, Lesson, held_out, lessons, score
 from gradus.errors import UserError
 
 MANY = lessons(4_000, seed=7)
@@ -39,15 +39,15 @@ def test_each_is_a_function_of_seed_and_number() -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_no_question_of_the_test_is_in_training_whatever_the_seeds(level: str) -> None:
     learnt = {lesson.question for seed in (0, 1) for lesson in map(hashable, lessons(2_000, seed, level=level))}
-    for new in (False, True):
-        asked = [hashable(lesson).question for lesson in held_out(140, 2, level=level, new=new)]
+    for how in HOWS:
+        asked = [hashable(lesson).question for lesson in held_out(140, 2, level=level, how=how)]
         assert len(set(asked)) == len(asked)
         assert not learnt & set(asked)
 
 
 def hashable(lesson: Lesson) -> Lesson:
     messages = tuple(tuple(message.items()) for message in lesson.messages)
-    return Lesson(lesson.kind, messages, lesson.expected, lesson.new)  # type: ignore[arg-type]
+    return Lesson(lesson.kind, messages, lesson.expected, lesson.how)  # type: ignore[arg-type]
 
 
 def test_no_pair_of_numbers_of_the_test_is_in_training_however_it_is_asked() -> None:
@@ -96,7 +96,9 @@ def test_what_is_counted_is_counted_rightly() -> None:
     for lesson in of_kind("counting", "en"):
         question = lesson.question[-1]["content"]
         sought = re.search(
-            r"times does (\w) |Count the (\w) |often is (\w) in|many (\w) are|times (\w)\?|for (\w) in", question
+            r"times does (\w) |Count the (\w) |often is (\w) in|many (\w) are|times (\w)\?|for (\w) in"
+            r"|number of (\w) in|times is (\w) in",
+            question,
         )
         items = re.split(r"-|, ", asked_items(lesson))
         letter = next((g for g in sought.groups() if g), None) if sought else None
@@ -138,7 +140,24 @@ def test_what_is_looked_up_stands_in_the_passage_and_what_is_refused_is_not_told
     said = {lesson.messages[-1]["content"] for lesson in of_kind("following")}
     assert said & set(UNSAID.values())
     assert said - set(UNSAID.values())
-    assert {sum(m["role"] == "assistant" for m in lesson.messages) for lesson in of_kind("following")} == {2, 3}
+    plainly = [lesson for lesson in TEST if lesson.kind == "following"]
+    assert {sum(m["role"] == "assistant" for m in lesson.messages) for lesson in plainly} == {2, 3}
+
+
+def test_a_chat_goes_from_one_matter_to_another() -> None:
+    """A third of what is learnt; of the test each question comes after two others, of training, in its language."""
+    turns = [sum(m["role"] == "user" for m in lesson.messages) for lesson in MANY if lesson.kind != "following"]
+    assert sum(count == 1 for count in turns) / len(turns) == pytest.approx(2 / 3, abs=0.04)
+    assert set(turns) == {1, 2, 3}
+    asked = held_out(140, 7, how="after_others")
+    assert len(asked) == 140
+    for lesson in asked:
+        users = [m["content"] for m in lesson.messages if m["role"] == "user"]
+        assert len(users) >= 3
+        assert all(m["role"] != "system" for m in lesson.messages)
+        assert lesson.group == "after_others"
+        assert score(lesson.messages[-1]["content"], lesson.expected)
+    assert {lesson.kind for lesson in asked} == set(KINDS)
 
 
 def test_the_same_question_is_never_asked_twice_of_one_passage() -> None:
@@ -162,7 +181,7 @@ def test_new_words_are_never_learnt() -> None:
     forms = [re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(words)), re.DOTALL) for words in last]
     learnt = [message["content"] for lesson in MANY for message in lesson.messages]
     assert not [text for text in learnt for form in forms if form.fullmatch(text)]
-    asked = [lesson.question[-1]["content"] for lesson in held_out(140, 1, new=True)]
+    asked = [lesson.question[-1]["content"] for lesson in held_out(140, 1, how="new_words")]
     assert all(any(form.fullmatch(text) for text in asked) for form in forms)
 
 

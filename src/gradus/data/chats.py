@@ -22,7 +22,7 @@ from gradus.data.columns import Target
 from gradus.data.dataset import Batch, Dataset, Draw
 from gradus.data.encoded_chats import Encoded, with_marks
 from gradus.data.encoder import Encoder
-from gradus.data.lessons import Lesson, held_out, lessons
+from gradus.data.lessons import HOWS, Lesson, held_out, lessons
 from gradus.data.packing import pack, padding
 from gradus.data.ragged import Ragged
 from gradus.data.tokens import IGNORE, Tokens
@@ -213,7 +213,7 @@ def lesson_chats(
 
     Args:
         count: lessons to train on.
-        questions: of the test, that are asked in the end; a quarter as many are asked in words that training never has.
+        questions: of the test, that are asked in the end; a quarter as many are asked in each other way of ``HOWS``.
     """
     given: dict[str, Any] = dict(language=language, level=level)
     if count < 1 or questions < 0:
@@ -224,5 +224,5 @@ def lesson_chats(
         yield from ((lesson.messages, "") for lesson in lessons(count, seed, **given))
         yield from ((lesson.messages, "test") for lesson in asked)
 
-    new = held_out(questions // 4, seed, new=True, **given)
-    return ChatRows("lessons", read, tokens, length=length, valid=valid, seed=seed, questions=[*asked, *new])
+    more = [lesson for how in HOWS if how for lesson in held_out(questions // 4, seed, how=how, **given)]
+    return ChatRows("lessons", read, tokens, length=length, valid=valid, seed=seed, questions=[*asked, *more])

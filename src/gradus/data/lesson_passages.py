@@ -19,6 +19,9 @@ ASKED = {
         "Read this: {text}\n{question}",
         "{question}\nText: {text}",
         "Here is a text. {text}\n{question}",
+        "{text} {question}",
+        "{text}\n{question}",
+        "Please read: {text}\nThen answer: {question}",
         "Look at this text.\n{text}\nNow tell me: {question}",
     ),
     "zh": (
@@ -28,6 +31,8 @@ ASKED = {
         "请读：{text}\n{question}",
         "{question}\n文章：{text}",
         "下面是一段文字。{text}\n{question}",
+        "{text}{question}",
+        "{text}\n{question}",
         "看这段话。\n{text}\n告诉我：{question}",
     ),
 }

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradus.data.lesson_dates import dates
 from gradus.data.lesson_passages import following, lookup, refusing
@@ -67,28 +67,39 @@ MAKERS: dict[str, tuple[Maker, int]] = {  # with how many lessons of a hundred a
 }
 KINDS = tuple(kind for kind in MAKERS if kind != "manners")
 """The kinds that are tested."""
+BEFORE = tuple(kind for kind in MAKERS if kind != "following")
+"""What a chat begins with, before a question of another matter."""
+IN_A_CHAT = 3  # one lesson in so many comes after one or two others
+NEW_WORDS, AFTER_OTHERS = "new_words", "after_others"
+HOWS = {"": 1, NEW_WORDS: 2, AFTER_OTHERS: 4}
+"""How questions of the test are asked, and the number of their chance: plainly, in words that training never has, and
+in a chat, after two others."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A conversation, messages in OpenAI's form, whose last answer's last line is known.
-
-    ``new`` tells that it is asked in words that training never has.
+    """A conversation, messages in OpenAI's form, whose last answer's last line is known; ``how`` it is asked is one
+    of ``HOWS``.
     """
 
     kind: str
     messages: tuple[dict[str, str], ...]
     expected: str
-    new: bool = False
+    how: str = ""
 
     @property
     def question(self) -> tuple[dict[str, str], ...]:
         """All but the last answer."""
         return self.messages[:-1]
 
+    @property
+    def group(self) -> str:
+        """By what its answer is counted."""
+        return self.how or self.kind
+
 
 def lessons(count: int, seed: int = 0, *, language: str = "both", level: str | Level = "normal") -> list[Lesson]:
-    """So many lessons to train on; lesson i is a function of (seed, i).
+    """So many lessons to train on, some of them in a chat after others; lesson i is a function of (seed, i).
 
     Args:
         language: en, zh, or both, of which a fifth is Chinese.
@@ -98,23 +109,35 @@ def lessons(count: int, seed: int = 0, *, language: str = "both", level: str | L
         UserError: for another language or level.
     """
     kinds = [kind for kind, (_, share) in MAKERS.items() for _ in range(share)]
-    chances = (Chance(seed, i) for i in range(count))
-    return [lesson_of(chance, chance.one(kinds), language, level) for chance in chances]
+    found = []
+    for chance in (Chance(seed, i) for i in range(count)):
+        speaks = chance.one(_languages(language))
+        lesson = lesson_of(chance, chance.one(kinds), speaks, level)
+        if chance.below(IN_A_CHAT) == 0:
+            lesson = _after_others(chance, chance.between(1, 2), lesson, speaks, level)
+        found.append(lesson)
+    return found
 
 
 def held_out(
-    count: int, seed: int = 0, *, language: str = "both", level: str | Level = "normal", new: bool = False
+    count: int, seed: int = 0, *, language: str = "both", level: str | Level = "normal", how: str = ""
 ) -> list[Lesson]:
     """So many questions of the test, as many of each kind; no two alike, and none that ``lessons`` gives by any seed.
 
     Args:
-        new: in words that training never has, too.
+        how: they are asked, one of ``HOWS``.
     """
     found: dict[str, Lesson] = {}
     for i in range(20 * count):  # of easy questions there may not be as many
         if len(found) == count:
             break
-        lesson = lesson_of(Chance(seed, i, 1 + new), KINDS[i % len(KINDS)], language, level, held=True, new=new)
+        chance = Chance(seed, i, HOWS[how])
+        speaks = chance.one(_languages(language))
+        lesson = lesson_of(chance, KINDS[i % len(KINDS)], speaks, level, held=True, new=how == NEW_WORDS)
+        if how == AFTER_OTHERS:
+            if _has_system(lesson):
+                continue
+            lesson = replace(_after_others(chance, 2, lesson, speaks, level), how=how)
         found.setdefault(repr(lesson.question), lesson)
     return list(found.values())
 
@@ -134,7 +157,22 @@ def lesson_of(
         if kind == "manners" or _is_held_out(f"{kind} {draft.key}") == held:
             break
     messages = tuple({"role": role, "content": content} for role, content in draft.said)
-    return Lesson(kind, messages, draft.said[-1][1].splitlines()[-1], new)
+    return Lesson(kind, messages, draft.said[-1][1].splitlines()[-1], NEW_WORDS if new else "")
+
+
+def _after_others(chance: Chance, count: int, lesson: Lesson, language: str, level: str | Level) -> Lesson:
+    """A lesson in a chat, after so many others of training; not one that begins with a system's text."""
+    if _has_system(lesson):
+        return lesson
+    before: list[Lesson] = []
+    while len(before) < count:
+        other = lesson_of(chance, chance.one(BEFORE), language, level)
+        before += [] if _has_system(other) else [other]
+    return replace(lesson, messages=tuple(message for one in (*before, lesson) for message in one.messages))
+
+
+def _has_system(lesson: Lesson) -> bool:
+    return lesson.messages[0]["role"] == "system"
 
 
 def score(answer: str, expected: str) -> bool:

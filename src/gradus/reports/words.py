@@ -181,6 +181,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "kind_refusing": ("not in the text", "文中没有的"),
     "kind_following": ("one question after another", "连续提问"),
     "kind_new_words": ("in words that training never had", "换一种问法"),
+    "kind_after_others": ("in a chat, after two others", "聊天中，在另外两题之后"),
     "attention": ("Attention", "注意力"),
     "attention_note": (
         "How much the model looked at each token of the source, across, as it wrote each token, down.",

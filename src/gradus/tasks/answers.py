@@ -20,7 +20,7 @@ from gradus.data.chat import Message, encode_chat
 from gradus.data.chats import ChatRows
 from gradus.data.dataset import Batch, Dataset
 from gradus.data.encoder import Encoder
-from gradus.data.lessons import Lesson, score
+from gradus.data.lessons import HOWS, Lesson, score
 from gradus.data.tokens import IGNORE, Tokens
 from gradus.models import GPT
 from gradus.tasks.chunked import LARGE, chunked_cross_entropy
@@ -79,8 +79,8 @@ class Lessons(Answers):
     higher_is_better: ClassVar[bool] = True
 
     def written(self, model: nn.Module, data: Dataset, rows: np.ndarray) -> dict[str, float]:
-        """The share of right answers to each kind of question, to those in new words, and ``answers_right``, the mean
-        over the kinds."""
+        """The share of right answers to each kind of question and way of asking, and ``answers_right``, the mean over
+        the kinds."""
         if not isinstance(data, ChatRows) or not data.questions:
             return {}
         found = answered(model, data.tokens, [lesson.question for lesson in data.questions], self.usual)
@@ -88,12 +88,12 @@ class Lessons(Answers):
 
 
 def right_by_kind(questions: Sequence[Lesson], said: Sequence[str]) -> dict[str, float]:
-    """The share of right answers by kind, their mean as ``answers_right``, and that of ``new_words``."""
+    """The share of right answers by kind, their mean as ``answers_right``, and those by ways of asking."""
     marks: dict[str, list[bool]] = {}
     for lesson, answer in zip(questions, said, strict=True):
-        marks.setdefault("new_words" if lesson.new else lesson.kind, []).append(score(answer, lesson.expected))
+        marks.setdefault(lesson.group, []).append(score(answer, lesson.expected))
     shares = {kind: sum(found) / len(found) for kind, found in marks.items()}
-    kinds = [share for kind, share in shares.items() if kind != "new_words"]
+    kinds = [share for kind, share in shares.items() if kind not in HOWS]
     return {"answers_right": sum(kinds) / len(kinds) if kinds else math.nan, **shares}
 
 

@@ -31,7 +31,7 @@ def chat_evidence(prepared: Prepared) -> dict[str, Any]:
     return {
         "questions": [
             {
-                "kind": "new_words" if lesson.new else lesson.kind,
+                "kind": lesson.group,
                 "asked": shortened(asked(lesson)),
                 "said": shortened(said),
                 "expected": lesson.expected,
@@ -46,7 +46,7 @@ def first_of_each_kind(questions: tuple[Lesson, ...], most: int) -> list[Lesson]
     """At most so many questions of each kind, in the order of the kinds."""
     kinds: dict[str, list[Lesson]] = {}
     for lesson in questions:
-        kinds.setdefault("new_words" if lesson.new else lesson.kind, []).append(lesson)
+        kinds.setdefault(lesson.group, []).append(lesson)
     return [lesson for found in kinds.values() for lesson in found[:most]]
 
 

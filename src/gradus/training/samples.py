@@ -92,7 +92,7 @@ def _writer(prepared: Prepared) -> Writer | None:
 
 def _lessons(data: ChatRows | PairRows, task: Answers) -> Writer:
     """A question of each kind, of the test."""
-    some = [lesson for lesson in first_of_each_kind(data.questions, 1) if not lesson.new]
+    some = [lesson for lesson in first_of_each_kind(data.questions, 1) if not lesson.how]
 
     def write(model: nn.Module, step: int) -> list[Sample]:
         found = answered(model, data.tokens, [lesson.question for lesson in some], task.usual)
