@@ -6,13 +6,12 @@ the reference, is a column of the data: it is computed once, when a run begins, 
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +22,14 @@ from gradus.data.chat_files import objects_in
 from gradus.data.chats import NOTHING
 from gradus.data.clean_text import counted
 from gradus.data.columns import Target
-from gradus.data.dataset import Batch, Dataset, Draw
+from gradus.data.dataset import Batch, Draw
 from gradus.data.encoded_chats import encode, with_marks
 from gradus.data.encoder import Encoder
 from gradus.data.lesson_pairs import lesson_pairs
 from gradus.data.lessons import Lesson, held_out
 from gradus.data.ragged import Ragged
 from gradus.data.text_splits import split_by_group
+from gradus.data.token_rows import TokenRows
 from gradus.data.tokens import IGNORE, Tokens
 from gradus.errors import UserError
 
@@ -37,7 +37,7 @@ Pair = Mapping[str, Any]
 """``messages`` up to the question, and the answers ``chosen`` and ``rejected``, both str."""
 
 
-class PairRows(Dataset):
+class PairRows(TokenRows):
     """Pairs of answers. Inputs are ids (batch, time) and which of the two texts each token is of, 0 the preferred one;
     targets are three rows a pair in float32, (batch, 3, time): the id one further on where it is of an answer (else
     ``IGNORE``), +1 where it is of the preferred answer and −1 where it is of the other, and the reference's
@@ -55,8 +55,6 @@ class PairRows(Dataset):
         questions: with known answers, to be asked of the model in the end.
     """
 
-    encoder: Encoder
-
     def __init__(
         self,
         name: str,
@@ -71,7 +69,7 @@ class PairRows(Dataset):
         questions: Sequence[Lesson] = (),
     ) -> None:
         self.name, self.length, self.questions = name, length, tuple(questions)
-        self._read, self._shares, self._device = read, (valid, test, seed), torch.device("cpu")
+        self._read, self._shares = read, (valid, test, seed)
         self._fill(Encoder((tokens,), Target("answer")))
         if reference is not None:
             self.refer(np.asarray(reference))
@@ -149,25 +147,8 @@ class PairRows(Dataset):
         self.reference = reference
 
     @property
-    def tokens(self) -> Tokens:
-        column = self.encoder.columns[0]
-        assert isinstance(column, Tokens)
-        return column
-
-    @property
     def num_outputs(self) -> int:
         return self.tokens.size
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def place(self) -> torch.device:
-        return torch.device("cpu")  # a batch is put together there
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return (int(self.lengths.max()),) if self.lengths is not None else (self.length,)
 
     def batch(self, indices: Tensor, draw: Draw | None = None) -> Batch:
         rows = indices.numpy()
@@ -177,15 +158,7 @@ class PairRows(Dataset):
         for column, sign in enumerate((1.0, -1.0)):
             first = (sides == sign).float().argmax(1)
             targets[torch.arange(len(rows)), 2, first] = torch.from_numpy(self.reference[rows, column]).float()
-        batch = Batch(inputs, targets, indices, len(rows))
-        if self._device.type == "cpu":
-            return batch
-        return (batch.pin_memory() if self._device.type == "cuda" else batch).to(self._device)
-
-    def to(self, device: torch.device, *, channels_last: bool = False) -> Self:
-        moved = copy.copy(self)
-        moved._device = device
-        return moved
+        return self._given(inputs, targets, indices, len(rows))
 
     def row_words(self, row: int, draw: Draw | None = None) -> dict[str, Any]:
         """Both texts of a pair, with the marks between what is said."""

@@ -19,12 +19,13 @@ from torch.nn import functional as F
 from gradus.data.chat import Message
 from gradus.data.chat_files import read_chats
 from gradus.data.columns import Target
-from gradus.data.dataset import Batch, Dataset, Draw
+from gradus.data.dataset import Batch, Draw
 from gradus.data.encoded_chats import Encoded, with_marks
 from gradus.data.encoder import Encoder
 from gradus.data.lessons import HOWS, Lesson, held_out, lessons
 from gradus.data.packing import pack, padding
 from gradus.data.ragged import Ragged
+from gradus.data.token_rows import TokenRows
 from gradus.data.tokens import IGNORE, Tokens
 from gradus.errors import UserError
 
@@ -34,7 +35,7 @@ Read = Callable[[], Iterable[tuple[Sequence[Message], str]]]
 NOTHING = -1  # the number of the text that padding belongs to
 
 
-class ChatRows(Dataset):
+class ChatRows(TokenRows):
     """Conversations in rows of ``length`` tokens. Inputs are ids and the number of each token's conversation within its
     row, both (batch, length); targets the ids one further on where they are to be learnt, else ``IGNORE``.
 
@@ -47,8 +48,6 @@ class ChatRows(Dataset):
         valid, test: shares of the conversations; equal ones are on one side.
         questions: with known answers, to be asked of the model in the end.
     """
-
-    encoder: Encoder
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class ChatRows(Dataset):
             raise UserError(f"{name}: rows of {length} tokens hold no question and answer; give a larger length.")
         self.name, self.length, self.questions = name, length, tuple(questions)
         self.steps = length
-        self._read, self._shares, self._device = read, (valid, test, seed), torch.device("cpu")
+        self._read, self._shares = read, (valid, test, seed)
         self._fill(Encoder((tokens,), Target("answer")))
 
     def _fill(self, encoder: Encoder) -> None:
@@ -102,16 +101,6 @@ class ChatRows(Dataset):
         )
 
     @property
-    def tokens(self) -> Tokens:
-        column = self.encoder.columns[0]
-        assert isinstance(column, Tokens)
-        return column
-
-    @property
-    def num_tokens(self) -> int:
-        return self.tokens.size
-
-    @property
     def num_outputs(self) -> int:
         return self.tokens.size
 
@@ -119,13 +108,6 @@ class ChatRows(Dataset):
     def padding(self) -> float:
         """The share of the rows that is padding."""
         return padding(self.source.lengths, len(self.source), self.length)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def place(self) -> torch.device:
-        return torch.device("cpu")  # a batch is put together there
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -135,20 +117,12 @@ class ChatRows(Dataset):
         rows = indices.numpy()
         ids = self._wide(self.source, rows, self.tokens.pad_id)
         inputs = ids, self._wide(self._texts, rows, NOTHING)
-        batch = Batch(inputs, self._wide(self._targets, rows, IGNORE), indices, int(self.counts[rows].sum()))
-        if self._device.type == "cpu":
-            return batch
-        return (batch.pin_memory() if self._device.type == "cuda" else batch).to(self._device)
+        return self._given(inputs, self._wide(self._targets, rows, IGNORE), indices, int(self.counts[rows].sum()))
 
     def _wide(self, values: Ragged, rows: np.ndarray, fill: int) -> Tensor:
         """Some rows, all of the whole length: every batch has one shape."""
         found = values.padded(rows, fill)
         return F.pad(found, (0, self.length - found.shape[1]), value=fill)
-
-    def to(self, device: torch.device, *, channels_last: bool = False) -> Self:
-        moved = copy.copy(self)
-        moved._device = device
-        return moved
 
     def encoded_by(self, encoder: Encoder) -> Self:
         other = copy.copy(self)

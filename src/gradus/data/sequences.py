@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from gradus.data.columns import Raw
-from gradus.data.dataset import Batch, Dataset, Draw, Inputs, encode_targets
+from gradus.data.dataset import Batch, Draw, encode_targets
 from gradus.data.encoder import Encoder
 from gradus.data.order import mix
 from gradus.data.ragged import Ragged
 from gradus.data.splits import Splits
+from gradus.data.token_rows import TokenRows
 from gradus.data.tokenised import tokenised
 from gradus.data.tokens import IGNORE, Tokens
 from gradus.errors import UserError
@@ -30,7 +31,7 @@ Fit = Callable[[Raw, np.ndarray], Encoder]
 """Fits the vocabularies on the given training rows of the raw columns."""
 
 
-class TextDataset(Dataset):
+class TextDataset(TokenRows):
     """Texts in memory, tokenised once with the vocabulary of the training split.
 
     Args:
@@ -39,8 +40,6 @@ class TextDataset(Dataset):
         splits: row numbers by split.
         fingerprint: of what was read; None takes it of the texts.
     """
-
-    encoder: Encoder
 
     def __init__(
         self,
@@ -56,7 +55,6 @@ class TextDataset(Dataset):
             raise UserError(f"{name}: no texts are left to train on; give more, or smaller valid and test splits.")
         self.name, self.raw, self.splits, self.notes = name, raw, splits, tuple(notes)
         self.fingerprint = fingerprint or fingerprint_of(raw)
-        self._device = torch.device("cpu")
         self._read(fit(raw, splits["train"]))
 
     def _read(self, encoder: Encoder) -> None:
@@ -69,37 +67,9 @@ class TextDataset(Dataset):
         return tokenised(column, self.raw[column.name], self.fingerprint)
 
     @property
-    def tokens(self) -> Tokens:
-        """The vocabulary that is read."""
-        column = self.encoder.columns[0]
-        assert isinstance(column, Tokens)
-        return column
-
-    @property
     def reply(self) -> Tokens:
         """The vocabulary that is answered in."""
         return self.encoder.reply or self.tokens
-
-    @property
-    def num_tokens(self) -> int:
-        """How many tokens the vocabulary that is read has: for an embedding."""
-        return self.tokens.size
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def place(self) -> torch.device:
-        return torch.device("cpu")  # a batch is put together there, whose tensors are small
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return (int(self.source.lengths.max()),)
-
-    def to(self, device: torch.device, *, channels_last: bool = False) -> Self:
-        moved = copy.copy(self)
-        moved._device = device
-        return moved
 
     def encoded_by(self, encoder: Encoder) -> Self:
         other = copy.copy(self)
@@ -115,12 +85,6 @@ class TextDataset(Dataset):
         lengths = self.source.lengths
         form = f"{lengths.mean():.3g} tokens each ({lengths.min():,} to {lengths.max():,})"
         return f"{self.name}: {len(self):,} texts of {form}, {self.tokens.size:,} different; {counts}"
-
-    def _given(self, inputs: Inputs, targets: Tensor, indices: Tensor, count: int) -> Batch:
-        batch = Batch(inputs, targets, indices, count)
-        if self._device.type == "cpu":
-            return batch
-        return (batch.pin_memory() if self._device.type == "cuda" else batch).to(self._device)
 
 
 class TextClasses(TextDataset):
@@ -185,7 +149,6 @@ class TextCorpus(TextLines):
     ) -> None:
         self.name, self.raw, self.fingerprint, self.notes = name, {}, fingerprint, tuple(notes)
         self._rows_by, self._buckets = read, buckets
-        self._device = torch.device("cpu")
         self._read(encoder)
 
     def _read(self, encoder: Encoder) -> None:

@@ -93,13 +93,15 @@ class Int8:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         wide = torch.cat([weight.float(), weight.new_zeros(len(weight), 2, dtype=torch.float32)], dim=1)
+        self.ends = torch.tensor([1.0, -1.0])
         self.packed = _packed(wide, (wide.abs().amax(1) / 127).clamp_min(1e-30))
         self.bias = bias
         self.seven_bits = _saturates()
 
     def __call__(self, x: Tensor) -> Tensor:
-        largest = x.abs().amax(-1, keepdim=True).clamp_min_(1e-30)
-        scaled = torch.cat([x, largest, -largest], dim=-1).div_(largest).nan_to_num_(0.0)  # NaN comes back at the end
+        largest = torch.linalg.vector_norm(x, torch.inf, -1, keepdim=True).clamp_min_(1e-30)
+        scaled = torch.cat([x / largest, self.ends.expand(*x.shape[:-1], 2)], dim=-1)
+        scaled.nan_to_num_(0.0)  # NaN comes back at the end
         out: Tensor = torch.ops.quantized.linear_dynamic(scaled, self.packed, self.seven_bits).mul_(largest)
         return out if self.bias is None else out.add_(self.bias)
 
