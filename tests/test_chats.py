@@ -17,7 +17,7 @@ from gradus.data.chat import encode_chat
 from gradus.data.chat_files import read_chats
 from gradus.data.chats import NOTHING, ChatRows
 from gradus.data.encoded_chats import encode
-from gradus.data.lessons import lessons
+from gradus.data.lessons import HOWS, lessons
 from gradus.data.tokens import IGNORE
 from gradus.errors import UserError
 from gradus.tasks import Answers
@@ -162,7 +162,7 @@ def apart(rows: ChatRows, row: int) -> list[list[int]]:
 
 def test_every_conversation_is_in_the_rows_once_with_its_answers_as_targets() -> None:
     talks = [list(lesson.messages) for lesson in lessons(300, 1)]
-    rows = rows_of(talks, length=256)
+    rows = rows_of(talks, length=512)
     wanted = []
     for one in talks:
         ids, learn = encode_chat(chat_tokens(), one)
@@ -170,7 +170,7 @@ def test_every_conversation_is_in_the_rows_once_with_its_answers_as_targets() ->
     assert sorted(unpacked(rows)) == sorted(wanted)
     batch = rows.batch(torch.arange(len(rows)))
     assert batch.count == int((batch.targets != IGNORE).sum()) == rows.counts.sum()
-    assert batch.targets.shape == batch.all_inputs[0].shape == (len(rows), 256)
+    assert batch.targets.shape == batch.all_inputs[0].shape == (len(rows), 512)
     empty = batch.all_inputs[1] == NOTHING
     assert (batch.all_inputs[0][empty] == chat_tokens().pad_id).all()
     assert (batch.targets[empty] == IGNORE).all()
@@ -267,10 +267,10 @@ def test_another_vocabulary_reads_the_same_conversations() -> None:
 
 def test_lessons_have_their_own_test() -> None:
     rows = gd.data.lesson_chats(chat_tokens(), count=400, length=256, questions=70, valid=0.05)
-    assert len(rows.questions) == 70 + 17
-    assert sum(lesson.new for lesson in rows.questions) == 17
+    assert len(rows.questions) == 70 + 17 + 17
+    assert [sum(lesson.how == how for lesson in rows.questions) for how in HOWS] == [70, 17, 17]
     told = "".join("".join(rows.row_words(int(row)).values()) for row in rows.splits["test"])
-    assert all(lesson.question[-1]["content"] in told for lesson in rows.questions if not lesson.new)
+    assert all(lesson.question[-1]["content"] in told for lesson in rows.questions if not lesson.how)
     assert gd.tasks.for_target(rows).name == "lessons"
     assert gd.tasks.for_target(rows, num_tokens=640).num_outputs == 640
     assert "conversations" in rows.describe()
