@@ -114,7 +114,8 @@ def _source_and_prompt(words: tuple[str, ...]) -> tuple[str | None, str | None]:
         source = rest.pop(0)
     elif rest and rest[0] != "-" and rest[0].isascii() and len(rest[0].split()) == 1:
         raise UserError(
-            f"{rest[0]}: no such run or directory, and no address. Look with gradus runs; a PROMPT stands in quotes."
+            f"{rest[0]}: no such run or directory, and no address. Look with gradus runs; a PROMPT of one word comes "
+            "after the run."
         )
     if rest[-1:] == ["-"] or (not rest and not sys.stdin.isatty()):
         text = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
