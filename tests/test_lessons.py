@@ -60,6 +60,16 @@ def test_no_pair_of_numbers_of_the_test_is_in_training_however_it_is_asked() -> 
     assert not learnt & asked
 
 
+@pytest.mark.parametrize("how", HOWS)
+def test_no_question_of_the_test_is_asked_anywhere_in_a_chat_of_training(how: str) -> None:
+    """Of the kinds whose question holds all that it asks about."""
+    learnt = {m["content"] for lesson in lessons(6_000, 3) for m in lesson.messages if m["role"] == "user"}
+    kinds = ("arithmetic", "reversing", "counting", "dates")
+    asked = [one.question[-1]["content"] for one in held_out(350, 4, how=how) if one.kind in kinds]
+    assert len(asked) > 150
+    assert not learnt & set(asked)
+
+
 def parsed(lesson: Lesson) -> tuple[int, str, int]:
     a, sign, b = re.findall(r"(\d+) (\S+) (\d+)", lesson.question[-1]["content"])[0]
     return int(a), SIGNS.get(sign, sign), int(b)
@@ -145,7 +155,7 @@ def test_what_is_looked_up_stands_in_the_passage_and_what_is_refused_is_not_told
 
 
 def test_a_chat_goes_from_one_matter_to_another() -> None:
-    """A third of what is learnt; of the test each question comes after two others, of training, in its language."""
+    """A third of what is learnt; of the test each question comes after two others."""
     turns = [sum(m["role"] == "user" for m in lesson.messages) for lesson in MANY if lesson.kind != "following"]
     assert sum(count == 1 for count in turns) / len(turns) == pytest.approx(2 / 3, abs=0.04)
     assert set(turns) == {1, 2, 3}

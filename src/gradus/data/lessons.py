@@ -71,7 +71,7 @@ BEFORE = tuple(kind for kind in MAKERS if kind != "following")
 """What a chat begins with, before a question of another matter."""
 IN_A_CHAT = 3  # one lesson in so many comes after one or two others
 NEW_WORDS, AFTER_OTHERS = "new_words", "after_others"
-HOWS = {"": 1, NEW_WORDS: 2, AFTER_OTHERS: 4}
+HOWS = {"": 1, NEW_WORDS: 2, AFTER_OTHERS: 4}  # 3 is that of pairs, in lesson_pairs.py
 """How questions of the test are asked, and the number of their chance: plainly, in words that training never has, and
 in a chat, after two others."""
 
