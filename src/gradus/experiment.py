@@ -14,6 +14,8 @@ from typing import Any
 from torch import nn
 
 from gradus.data import Dataset, as_dataset
+from gradus.doctor import run as doctor
+from gradus.doctor.words import both_told
 from gradus.errors import Interrupted, UserError
 from gradus.reports import figures
 from gradus.reports.live import LivePage
@@ -94,6 +96,7 @@ def _begin(prepared: Prepared, asked: Settings, given: Mapping[str, Any]) -> Run
         checkpoint.save(directory.checkpoints, prepared.state)  # killed early, it resumes from its own weights
         if prepared.data.kept:
             directory.write_kept(dict(prepared.data.kept))
+        directory.write_doctor(doctor.stored(doctor.look_at_start(prepared, asked)))
         directory.write_config(config_of(prepared, asked, given, name, recipe))
     except OSError as error:
         directory.remove_if_new()
@@ -257,7 +260,11 @@ def _finish(prepared: Prepared, directory: RunDirectory, words: str) -> None:
     predictor = Predictor(prepared.state.model, prepared.task, prepared.data.encoder, prepared.precision)
     try:
         predictor.save(directory.predictor)
-        directory.write_summary(summary_of(prepared, directory, words))
+        summary = summary_of(prepared, directory, words)
+        seen = doctor.look_at_end(prepared, directory, doctor.of_stored(directory.doctor_seen()))
+        found = doctor.examine_run(seen, summary, prepared.task.higher_is_better)
+        directory.write_doctor(doctor.stored(seen))
+        directory.write_summary({**summary, "findings": both_told(found)})
     except OSError as error:
         raise _told(error, directory, f" Then go on with: gradus resume {directory.path}") from None
     directory.log("finished")

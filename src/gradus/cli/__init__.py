@@ -19,6 +19,7 @@ COMMANDS = {
     "runs": "the runs below a directory",
     "report": "a run as one page that opens offline: result, curves, mistakes, settings",
     "compare": "what differs between runs, in settings, curves and metrics",
+    "doctor": "why training does or doesn't work: of a run, or of any PyTorch script",
     "chat": "talk with a language model: your own, or one on any OpenAI-style server; also about your documents",
     "serve": "a language model over the OpenAI protocol, with a page to chat on",
     "export": "a trained model in the form of other programs: transformers, llama.cpp, ONNX",

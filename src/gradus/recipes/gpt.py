@@ -44,7 +44,7 @@ def gpt(
     schedule: str = "linear",
     warmup: float = 0.02,
     clip: float | None = 1.0,
-    weight_decay: float = 0.1,
+    weight_decay: float | None = None,
     valid_every: str = "10 times",
     seed: int = 0,
     **settings: Any,
@@ -65,6 +65,7 @@ def gpt(
         block: llama: as Llama's and Qwen3's; gpt2: the course's plain one
         length: tokens that are read at once [512; beyond depth 8, 1,024; of characters 256]
         dropout: share of what each part answers that is dropped in training [by how often the text is read]
+        weight_decay: pull of the matrices towards 0, in AdamW's units [0.1; where the text is read often, 0.5]
         train_tokens: budget: tokens to learn from [10 a weight, the text 8 times at most]
     """
     from gradus.language.tokenizers import kept_tokens, newest_tokenizer, tokens_of
@@ -97,10 +98,14 @@ def gpt(
         if train_tokens or not (epochs or steps or minutes):
             steps = min(steps or made.steps, made.steps)
         batch_size, lr = made.batch_size, lr or made.lr
+        weight_decay = made.weight_decay if weight_decay is None else weight_decay
         network = made.model(text.num_tokens, plain=block == "gpt2", dropout=dropout)
     else:
         network = gd.models.build(config["model"])
-        batch_size, lr, steps = (config["settings"][key]["value"] for key in ("batch_size", "lr", "steps"))
+        kept = config["settings"]
+        batch_size, lr, steps, weight_decay = (
+            kept[key]["value"] for key in ("batch_size", "lr", "steps", "weight_decay")
+        )
     text = gd.data.corpus(source, length=network.max_length, **reading)
     if given is not None:
         text.kept = {"encoder": text.encoder.to_json()}

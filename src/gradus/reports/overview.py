@@ -103,8 +103,9 @@ def verdict(record: Record, words: Words) -> Section | None:
         return None
     body = ""
     for finding in record.summary["findings"]:
-        pairs = [(words(key), text(finding[key])) for key in ("evidence", "cause", "change") if key in finding]
-        body += f'<article class="finding"><h3>{text(finding.get("verdict", ""))}</h3>{facts(pairs)}</article>'
+        said = finding.get("zh", finding) if words.lang == "zh" else finding
+        pairs = [(words(key), text(said[key])) for key in ("evidence", "cause", "change") if key in said]
+        body += f'<article class="finding"><h3>{text(said.get("verdict", ""))}</h3>{facts(pairs)}</article>'
     return Section("verdict", words("verdict"), body or f'<p class="quiet">{text(words("no_findings"))}</p>')
 
 

@@ -90,6 +90,11 @@ def conclude(run: Run) -> None:
         tell("weights", summary["weights"])
     if summary.get("skipped"):
         tell("skipped", f"{summary['skipped']:,} of {summary['steps']:,} updates, whose loss or gradient wasn't finite")
+    for finding in summary["findings"]:
+        tell("verdict", f"{finding['verdict']}  [{finding['code']}]")
+        tell("", f"measured: {finding['evidence']}")
+        tell("", f"cause: {finding['cause']}")
+        tell("", f"change: {finding['change']}")
     tell("time", f"{seconds['total']:.1f} s ({parts}); {summary['samples_per_second']:,.0f} samples/s")
     tell("run", str(run.path))
     ask = f"gradus chat {run.path}" if summary["task"] in CHATS else f"gradus predict {run.path} INPUT"

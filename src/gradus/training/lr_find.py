@@ -60,7 +60,7 @@ def find_lr(
         raise UserError(
             "lr: rprop reads its rate at the first step only, so a range test can't vary it. Give a number."
         )
-    with _generators_untouched(device):
+    with generators_untouched(device):
         rates, losses, smoothed = _sweep(model, task, batches, settings, device, precision)
     if not _falls(losses, smoothed):
         least = f"{min(smoothed):.4g} at its least" if smoothed else "not finite from the start"
@@ -124,7 +124,7 @@ def _falls(losses: list[float], smoothed: list[float]) -> bool:
 
 
 @contextlib.contextmanager
-def _generators_untouched(device: torch.device) -> Iterator[None]:
+def generators_untouched(device: torch.device) -> Iterator[None]:
     """Put the random generators of Python, NumPy and torch back at its end."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None

@@ -124,6 +124,14 @@ class RunDirectory:
         """What ``write_kept`` was given; empty where that was nothing."""
         return self._read("kept.json") if (self.path / "kept.json").exists() else {}
 
+    def write_doctor(self, seen: dict[str, Any]) -> None:
+        """What the doctor has seen of the run, in a form of its own."""
+        write_json(self.path / "doctor.json", seen)
+
+    def doctor_seen(self) -> dict[str, Any]:
+        """What ``write_doctor`` was given; empty for a run from before there was a doctor."""
+        return self._read("doctor.json") if (self.path / "doctor.json").exists() else {}
+
     def lock(self) -> None:
         """Make this process the only one that trains the run, until it ends, however it ends.
 

@@ -1,0 +1,84 @@
+"""``gradus doctor SCRIPT.py | RUN``: why training does or doesn't work."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from gradus.errors import UserError
+
+
+@click.command(
+    name="doctor", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@click.option("--json", "as_json", is_flag=True, help="print the findings as JSON, and nothing else, on standard output")
+@click.option("--explain", metavar="CODE", help="the page of one finding: what it looks like, why, faulty and mended code")
+@click.option("--codes", "list_codes", is_flag=True, help="all that can be found, a line each")
+@click.option("--silence", metavar="CODE", multiple=True, help="don't tell of this; may be given again")
+@click.option("--lang", type=click.Choice(["en", "zh"]), default=None, help="language of the findings [the locale's]")
+@click.argument("target", required=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(
+    as_json: bool,
+    explain: str | None,
+    list_codes: bool,
+    silence: tuple[str, ...],
+    lang: str | None,
+    target: str | None,
+    arguments: tuple[str, ...],
+) -> None:
+    """Why training does or doesn't work: TARGET is a run, or any PyTorch script with its own ARGUMENTS.
+
+    A script is run as it is, and computes the same numbers as without the doctor; what was found is told at its end.
+    The options of the doctor come before the script. Ends with 1 where something is proved or likely, or with the
+    script's own status.
+    """
+    from gradus.reports.words import language
+
+    lang = lang or language()
+    if explain or list_codes:
+        from gradus.doctor import pages
+
+        click.echo(pages.page(explain, lang) if explain else pages.all_codes(lang), nl=False)
+        return
+    if target is None:
+        raise UserError("doctor: give a script or a run: gradus doctor train.py, gradus doctor runs/digits-… .")
+    from gradus.doctor.rule import check_code
+
+    for code in silence:
+        check_code(code)
+    sys.exit(_script(target, arguments, as_json, silence, lang) if Path(target).is_file() else _run(target))
+
+
+def _script(target: str, arguments: tuple[str, ...], as_json: bool, silence: tuple[str, ...], lang: str) -> int:
+    import contextlib
+
+    from gradus.doctor import script
+    from gradus.doctor.judge import examine
+    from gradus.doctor.terminal import show
+    from gradus.doctor.words import summary
+
+    if not target.endswith(".py"):
+        raise UserError(f"doctor: {target} is neither a run nor a Python script (a file that ends in .py).")
+    out = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    with out:  # standard output is for the findings alone
+        ended = script.run(target, arguments)
+    diagnosis = examine(ended.seen, silence)
+    if as_json:
+        click.echo(json.dumps(summary(ended.seen, diagnosis, lang), ensure_ascii=False))
+    else:
+        sys.stdout.flush()
+        show(ended, diagnosis, lang)
+    return ended.status or (1 if diagnosis.alarms else 0)
+
+
+def _run(target: str) -> int:
+    from gradus.training import RunDirectory
+
+    if not Path(target).exists():
+        raise UserError(f"doctor: there is no {target}.")
+    RunDirectory.open(target)
+    return 0

@@ -1,0 +1,157 @@
+"""The doctor's eyes on a run of Gradus: its first steps on a copy, its curves, and its last weights on a few batches.
+
+Nothing of it is seen while the run trains, so a run costs no more for it but the first and the last look, and what is
+found is the same however often the run was cut off.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from typing import Any
+
+import torch
+
+from gradus.doctor.judge import Diagnosis, examine
+from gradus.doctor.signals import Check, LossSite, Signals
+from gradus.doctor.store import from_json, to_json
+from gradus.doctor.watch import Watch
+from gradus.training.lr_find import generators_untouched
+from gradus.training.loop import batches_of
+from gradus.training.optim import default_lr, make_optimizer
+from gradus.training.prepare import Prepared
+from gradus.training.rundir import RunDirectory, finite
+from gradus.training.settings import Settings
+from gradus.training.state import TrainState
+from gradus.training.step import supervised
+
+FIRST = 3  # steps that are looked at on a copy, before the first
+LAST = 2  # batches that the last weights are looked at with
+LARGEST = 20_000_000  # weights: larger models aren't copied, and their curves must tell
+SHARE = 0.02  # of a run's steps, at most, that a look may cost
+
+
+def look_at_start(prepared: Prepared, settings: Settings) -> Signals:
+    """The first steps of a run, on a copy of its model and with its own batches."""
+    state, steps = prepared.state, min(FIRST, prepared.state.total_steps)
+    watch = Watch()
+    if _is_large(prepared) or settings.optimizer == "lbfgs":
+        return watch.watching.seen
+    try:
+        model = copy.deepcopy(state.model).train()
+    except Exception:  # not every module can be copied
+        return watch.watching.seen
+    lr = float(prepared.chosen["lr"].value) if isinstance(settings.lr, str) else settings.lr
+    optimizer = make_optimizer(
+        model, settings.optimizer, prepared.device, lr=lr, momentum=settings.momentum,
+        weight_decay=settings.weight_decay, half="muon" in prepared.chosen and prepared.chosen["muon"].value == "bf16",
+    )  # fmt: skip
+    trial = TrainState(model, optimizer, total_steps=state.total_steps, seed=state.seed, parts=settings.accumulate)
+    step = supervised(
+        prepared.task, lr=lr if lr is not None else default_lr(settings.optimizer), schedule=settings.schedule,
+        warmup=settings.warmup, clip=settings.clip, accumulate=settings.accumulate, precision=prepared.precision,
+    )  # fmt: skip
+    workers, prepared.data.workers = prepared.data.workers, 0
+    try:
+        batches = batches_of(prepared.data, prepared.order, steps)
+        with generators_untouched(prepared.device), watch:
+            for _ in range(steps):
+                outcome = step(trial, batches(trial.step))
+                trial.step += 1
+                if not math.isfinite(float(outcome.loss_sum)):
+                    break
+            watch.models.finish()
+    finally:
+        prepared.data.workers = workers
+    return watch.watching.seen
+
+
+def look_at_end(prepared: Prepared, directory: RunDirectory, seen: Signals) -> Signals:
+    """What the first look saw, with the run's curves, and its last weights on a few batches."""
+    state = prepared.state
+    seen.program, seen.updates = str(directory.path), state.step
+    lines = [json.loads(line) for line in directory.metrics.read_text().splitlines() if line.strip()]
+    _curves(seen, lines)
+    if not _is_large(prepared):
+        _late(prepared, seen)
+    return seen
+
+
+def examine_run(seen: Signals, summary: dict[str, Any], higher_is_better: bool) -> Diagnosis:
+    """The findings of a run, whose summary tells the result and its baselines."""
+    seen.run = {
+        "task": summary["task"], "primary": summary["primary"], "higher": higher_is_better,
+        "metrics": summary["metrics"], "baseline": summary["baseline"], "rows": summary["rows"],
+        "steps": summary["steps"], "stopped": summary["stopped"],
+    }  # fmt: skip
+    return examine(seen)
+
+
+def stored(seen: Signals) -> dict[str, Any]:
+    """Signals as they are written beside a run."""
+    return {"signals": finite(to_json(seen))}
+
+
+def of_stored(value: dict[str, Any]) -> Signals:
+    found: Signals = from_json(Signals, value["signals"]) if value else Signals()
+    return found
+
+
+def _is_large(prepared: Prepared) -> bool:
+    return sum(p.numel() for p in prepared.state.model.parameters()) > LARGEST
+
+
+def _curves(seen: Signals, lines: list[dict[str, Any]]) -> None:
+    """The logged losses in the place of those of the first look, and the checks."""
+    logged = [line for line in lines if "loss" in line]
+    checked = [line for line in lines if "valid" in line]
+    main = next(iter(seen.training), None)
+    if main is None:
+        main = LossSite("loss", None, True)
+        seen.losses.append(main)
+    main.values = [(line["step"], _number(line["loss"])) for line in logged]
+    main.calls = max(main.calls, seen.updates)
+    for optimizer in seen.optimizers[:1]:
+        optimizer.steps = seen.updates
+        optimizer.rates = [(line["step"], line["lr"]) for line in logged if line.get("lr") is not None]
+    for line in checked:
+        metrics = line["valid"]
+        check = Check("the validation split", line["step"], loss=_number(metrics.get("loss")), name=main.name, targets=1)
+        if metrics.get("accuracy") is not None:
+            check.judged, check.correct = 1_000_000, round(1_000_000 * float(metrics["accuracy"]))
+        seen.checks.append(check)
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None or isinstance(value, str) else float(value)
+
+
+def _late(prepared: Prepared, seen: Signals) -> None:
+    """The last weights on a few batches: their activations and gradients take the place of the first ones."""
+    state, watch = prepared.state, Watch()
+    try:
+        model = copy.deepcopy(state.model).train()
+    except Exception:
+        return
+    watch.watching.update = state.step - state.step % 50  # a step that is looked at closely
+    workers, prepared.data.workers = prepared.data.workers, 0
+    try:
+        batches = batches_of(prepared.data, prepared.order, LAST)
+        with generators_untouched(prepared.device), watch:
+            torch.manual_seed(state.seed)
+            for k in range(min(LAST, state.total_steps)):
+                model.zero_grad()
+                prepared.task.loss_of(model, batches(k)).backward()
+    finally:
+        prepared.data.workers = workers
+    late = watch.watching.seen
+    first = {(unit.op, unit.layer): unit for unit in seen.units}
+    for unit in late.units:
+        before = first.get((unit.op, unit.layer))
+        if before is not None:
+            unit.never_first, unit.saturated_first = before.never_first, before.saturated_first
+    seen.units = late.units or seen.units
+    for site in seen.training[:1]:
+        for other in late.training[:1]:
+            site.answers, site.recent = other.answers, other.recent

@@ -1,0 +1,55 @@
+"""Runs a person's own script, unmodified, under the doctor's eyes."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradus.doctor.errors import error_of
+from gradus.doctor.signals import Signals
+
+
+@dataclass
+class Ended:
+    """How a script ended, and what was seen of it."""
+
+    seen: Signals
+    status: int
+    error: BaseException | None
+    troubles: list[str]
+
+
+def run(script: str, arguments: Sequence[str]) -> Ended:
+    """Run a script as ``python script.py arguments`` would, in this process, and watch it.
+
+    Its ``__name__`` is ``__main__``, its directory the first of ``sys.path``; what it prints is printed. Exceptions
+    that end it, and ``sys.exit``, end only it.
+    """
+    from gradus.doctor.watch import Watch
+
+    argv, path = list(sys.argv), list(sys.path)
+    sys.argv = [script, *arguments]
+    sys.path[0:0] = [os.path.dirname(os.path.abspath(script))]
+    status = 0
+    caught: BaseException | None = None
+    watch = Watch()
+    try:
+        with watch:
+            try:
+                runpy.run_path(script, run_name="__main__")
+            except SystemExit as stop:
+                status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            except KeyboardInterrupt as error:
+                status, caught = 130, error
+            except BaseException as error:
+                status, caught = 1, error
+    finally:
+        sys.argv, sys.path = argv, path
+    seen = watch.finish()
+    seen.program = script
+    if caught is not None and status == 1:
+        seen.error = error_of(caught)
+    return Ended(seen, status, caught, watch.watching.troubles)

@@ -1,0 +1,204 @@
+"""Experiments on copies of the model, at the end: do examples mix, can one batch be memorised."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradus.doctor.signals import LossSite
+from gradus.doctor.watch.watching import Watching, first_tensor
+
+if TYPE_CHECKING:
+    from gradus.doctor.watch.models import Models
+
+LEAST_ROWS = 120  # that tell whether there is anything to learn
+LARGEST = 5_000_000  # weights of a model that experiments are made on
+STEPS = 150
+SECONDS = 8.0
+RATES = (1e-3, 1e-2)
+
+
+class Probes:
+    """What is tried, each with its question; a model or loss that can't be called again is left alone."""
+
+    def __init__(self, watching: Watching, models: Models) -> None:
+        self.watching, self.models = watching, models
+
+    def all(self) -> None:
+        begun = time.perf_counter()
+        with torch.random.fork_rng(devices=[]):
+            for number, (args, kwargs, _) in self.models.first.items():
+                if self.watching.seen.models[number].weights <= LARGEST:
+                    self._try(self.mixes, number, args, kwargs)
+            self._try(self.memorises)
+            self._try(self.learns)
+        self.watching.seen.probe.seconds = time.perf_counter() - begun
+
+    def _try(self, probe: Any, *args: Any) -> None:
+        try:
+            probe(*args)
+        except Exception:  # it was an experiment: a model may not be copied, or not be called so
+            return
+
+    def mixes(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Does the answer to an example change when the others of its batch do? In evaluation mode it mustn't."""
+        seen, model = self.watching.seen.models[number], self.models.roots[number]
+        given = first_tensor(args)
+        if given is None or len(args) != 1 or kwargs or not isinstance(args[0], Tensor) or len(given) < 3:
+            return
+        site = next((s for s in self.watching.seen.training if s.from_model), None)
+        rows = len(given)
+        if site is None or not site.target_shape or site.target_shape[0] % rows:
+            return
+        if any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None for m in model.modules()):
+            return
+        seen.time_first = any(getattr(m, "batch_first", True) is False for m in model.modules())
+        if seen.time_first and (site.target_shape[0] != rows or site.target_shape[1:2] == given.shape[1:2]):
+            return  # the first axis may be time
+        model = copy.deepcopy(model).eval()
+        with torch.no_grad():
+            before = first_tensor(model(given))
+            if before is None or before.shape[:1] != (rows,):
+                return
+            again = first_tensor(model(given))
+            assert again is not None
+            moved = ordered = 0.0
+            for kept in (0, rows - 1):
+                other = given.roll(1, 0).clone() if rows > 3 else given.flip(0).clone()
+                other[kept] = given[kept]
+                after = first_tensor(model(other))
+                assert after is not None
+                noise = float((again[kept] - before[kept]).abs().max())
+                moved = max(moved, float((after[kept] - before[kept]).abs().max()) - noise)
+                places = [i for i in range(rows) if i != kept]
+                other = given.clone()
+                other[places] = given[places[1:] + places[:1]]  # the same others, in another order
+                after = first_tensor(model(other))
+                assert after is not None
+                ordered = max(ordered, float((after[kept] - before[kept]).abs().max()) - noise)
+        spread = float(before.float().std(correction=0)) or 1.0
+        seen.mixes_by = moved / spread
+        seen.mixes_order = ordered / spread
+        seen.mixes = seen.mixes_by > 1e-3
+
+    def memorises(self) -> None:
+        """From its first weights, can the model learn one batch by heart? Asked where the training loss stayed high."""
+        w = self.watching
+        begun = self.models.losses.beginning
+        site = next((s for s in w.seen.training if s.from_model), None)
+        if begun is None or site is None or not self._high(site):
+            return
+        name, target, kwargs, number, model = begun
+        args, named, _ = self.models.first[number]
+        loss_of = getattr(F, name)
+        best, first = math.inf, math.nan
+        started = time.perf_counter()
+        for rate in RATES:
+            trial: nn.Module = copy.deepcopy(model)
+            trial.train()
+            for module in trial.modules():
+                if isinstance(module, nn.modules.dropout._DropoutNd):
+                    module.p = 0.0
+            weights = [p for p in trial.parameters() if p.requires_grad]
+            optimizer = torch.optim.Adam(weights, lr=rate)
+            for step in range(STEPS):
+                output = first_tensor(trial(*args, **named))
+                assert output is not None
+                loss = loss_of(_formed(output, site.shape), target, **kwargs)
+                if step == 0 and rate == RATES[0]:
+                    first = float(loss)
+                best = min(best, float(loss))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if time.perf_counter() - started > SECONDS:
+                    return
+        w.seen.probe.memorised, w.seen.probe.memorised_from, w.seen.probe.classes = best, first, site.classes
+
+    def learns(self) -> None:
+        """Do the model itself and a plain network learn more of the first epoch, by Adam? Asked of held-out batches.
+
+        A loss that stays high may be what the labels' noise leaves; it isn't, where this tells more of unseen rows.
+        """
+        w, begun, pairs = self.watching, self.models.losses.beginning, self.models.losses.pairs
+        site = self.models.losses.pair_site
+        rows = sum(len(x) for x, _, _ in pairs)
+        if begun is None or site is None or not self._high(site) or rows < LEAST_ROWS or len(pairs) < 4:
+            return
+        name, _, kwargs, number, model = begun
+        if kwargs.get("reduction", "mean") != "mean":
+            return
+        held = max(1, len(pairs) // 4)
+        w.seen.probe.rows = rows
+        args, named, _ = self.models.first[number]
+        if len(args) == 1 and not named and isinstance(args[0], Tensor):
+            trial: nn.Module = copy.deepcopy(model).train()
+            w.seen.probe.again = _held_out(trial, pairs[:-held], pairs[-held:], getattr(F, name), kwargs)
+        plain = [(x.reshape(len(x), -1), y, shape) for x, y, shape in pairs if len(x) == shape[0]]
+        if plain and all(not x.is_floating_point() for x, _, _ in plain):
+            most = max(int(x.max()) for x, _, _ in plain) + 1  # ids: each place has a column for each
+            plain = [(F.one_hot(x.long(), most).flatten(1).float(), y, s) for x, y, s in plain if most * x.shape[1] <= 8192]
+        width = plain[0][0].shape[1] if plain else 0
+        outputs = math.prod(plain[0][2][1:]) if plain else 0
+        alike = all(x.shape[1] == width and math.prod(s[1:]) == outputs for x, _, s in plain)
+        small = width <= 20_000 and outputs <= 256
+        if len(plain) == len(pairs) and alike and small and plain[0][0].is_floating_point():
+            columns = torch.cat([x for x, _, _ in plain]).float()
+            mean, std = columns.mean(0), columns.std(0, correction=0).clamp_min(1e-6)
+            plain = [(((x.float() - mean) / std).clamp(-10, 10), y, shape) for x, y, shape in plain]
+            network = nn.Sequential(
+                nn.Linear(width, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, outputs)
+            ).to(mean.device)  # fmt: skip
+            w.seen.probe.plain = _held_out(network, plain[:-held], plain[-held:], getattr(F, name), kwargs)
+
+    def _high(self, site: LossSite) -> bool:
+        last = site.last
+        if last is None or not math.isfinite(last) or len(site.values) < 30:
+            return False
+        if site.classes:
+            return last > 0.3 * math.log(site.classes)
+        if site.name in ("binary_cross_entropy", "binary_cross_entropy_with_logits"):
+            return last > 0.35
+        return site.first is not None and last > 0.5 * site.first
+
+
+def _formed(output: Tensor, shape: Any) -> Tensor:
+    """A model's output in the form in which the loss was given it."""
+    if output.ndim == 3 and output.shape != shape and output.transpose(1, 2).shape == shape:
+        return output.transpose(1, 2)
+    return output.reshape(shape)
+
+
+def _held_out(
+    model: nn.Module, taught: list[Any], held: list[Any], loss_of: Any, kwargs: dict[str, Any]
+) -> float | None:
+    """The least loss on held-out batches while a model learns others by Adam."""
+    best, started = math.inf, time.perf_counter()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    for step in range(2 * STEPS):
+        x, y, shape = taught[step % len(taught)]
+        model.train()
+        output = first_tensor(model(x))
+        assert output is not None
+        loss = loss_of(_formed(output, shape), y, **kwargs)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 15 == 14:
+            model.eval()
+            with torch.no_grad():
+                losses = []
+                for x, y, shape in held:
+                    output = first_tensor(model(x))
+                    assert output is not None
+                    losses.append(float(loss_of(_formed(output, shape), y, **kwargs)))
+            best = min(best, sum(losses) / len(losses))
+            if time.perf_counter() - started > SECONDS / 2:
+                break
+    return best if math.isfinite(best) else None

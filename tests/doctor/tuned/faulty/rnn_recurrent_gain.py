@@ -1,0 +1,61 @@
+"""A tanh RNN tells three pitches apart over 60 steps; its recurrent weights begin so large that gradients blow up.
+
+code: exploding-gradient
+model: RNN
+source: planted
+"""
+
+import math
+import sys
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+torch.manual_seed(seed)
+
+
+def waves(n, steps=60):
+    pitch = torch.randint(3, (n,))
+    freq = torch.tensor([0.05, 0.08, 0.12])[pitch] + 0.005 * torch.randn(n)
+    phase = 2 * math.pi * torch.rand(n)
+    t = torch.arange(steps)
+    signal = torch.sin(2 * math.pi * freq[:, None] * t + phase[:, None]) + 0.1 * torch.randn(n, steps)
+    return signal.unsqueeze(-1), pitch
+
+
+class PitchRNN(nn.Module):
+    def __init__(self, hidden=48):
+        super().__init__()
+        self.rnn = nn.RNN(1, hidden, batch_first=True)
+        self.classify = nn.Linear(hidden, 3)
+        nn.init.orthogonal_(self.rnn.weight_hh_l0, gain=3.0)
+
+    def forward(self, x):
+        _, last = self.rnn(x)
+        return self.classify(last[-1])
+
+
+train_x, train_y = waves(960)
+valid_x, valid_y = waves(240)
+loader = DataLoader(TensorDataset(train_x, train_y), batch_size=32, shuffle=True)
+model = PitchRNN()
+opt = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+ce = nn.CrossEntropyLoss()
+
+for epoch in range(10):
+    model.train()
+    running = 0.0
+    for x, y in loader:
+        opt.zero_grad()
+        loss = ce(model(x), y)
+        loss.backward()
+        opt.step()
+        running += loss.item() * len(y)
+    model.eval()
+    with torch.no_grad():
+        logits = model(valid_x)
+        valid_loss = ce(logits, valid_y).item()
+        valid_acc = (logits.argmax(dim=-1) == valid_y).float().mean().item()
+    print(f"epoch {epoch:02d} | train {running / len(train_x):.4f} | valid {valid_loss:.4f} | acc {valid_acc:.3f}")
