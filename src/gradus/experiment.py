@@ -261,8 +261,8 @@ def _finish(prepared: Prepared, directory: RunDirectory, words: str) -> None:
     try:
         predictor.save(directory.predictor)
         summary = summary_of(prepared, directory, words)
-        seen = doctor.look_at_end(prepared, directory, doctor.of_stored(directory.doctor_seen()))
-        found = doctor.examine_run(seen, summary, prepared.task.higher_is_better)
+        first = doctor.of_stored(directory.doctor_seen())
+        seen, found = doctor.look_at_end(prepared, directory, first, summary)
         directory.write_doctor(doctor.stored(seen))
         directory.write_summary({**summary, "findings": both_told(found)})
     except OSError as error:

@@ -50,7 +50,9 @@ def command(
 
     for code in silence:
         check_code(code)
-    sys.exit(_script(target, arguments, as_json, silence, lang) if Path(target).is_file() else _run(target))
+    if Path(target).is_file():
+        sys.exit(_script(target, arguments, as_json, silence, lang))
+    sys.exit(_run(target, as_json, silence, lang))
 
 
 def _script(target: str, arguments: tuple[str, ...], as_json: bool, silence: tuple[str, ...], lang: str) -> int:
@@ -71,14 +73,21 @@ def _script(target: str, arguments: tuple[str, ...], as_json: bool, silence: tup
         click.echo(json.dumps(summary(ended.seen, diagnosis, lang), ensure_ascii=False))
     else:
         sys.stdout.flush()
-        show(ended, diagnosis, lang)
+        show(ended.seen, diagnosis, lang, ended.error, ended.troubles)
     return ended.status or (1 if diagnosis.alarms else 0)
 
 
-def _run(target: str) -> int:
+def _run(target: str, as_json: bool, silence: tuple[str, ...], lang: str) -> int:
+    from gradus.doctor.run import examine_again
+    from gradus.doctor.terminal import show
+    from gradus.doctor.words import summary
     from gradus.training import RunDirectory
 
     if not Path(target).exists():
         raise UserError(f"doctor: there is no {target}.")
-    RunDirectory.open(target)
-    return 0
+    seen, diagnosis = examine_again(RunDirectory.open(target), silence)
+    if as_json:
+        click.echo(json.dumps(summary(seen, diagnosis, lang), ensure_ascii=False))
+    else:
+        show(seen, diagnosis, lang)
+    return 1 if diagnosis.alarms else 0

@@ -1,4 +1,4 @@
-"""How the loss of a training went: where it began, where it ended, whether it moved at all; plain numbers of the signals."""
+"""How the loss of a training went: where it began, where it ended, whether it moved at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from gradus.doctor.signals import LossSite, ParameterSeen, Signals
 
 BLOCKS = 20
-ALIKE = 0.3  # a second line with more backward passes than this share of the first's: two losses play against each other
+ALIKE = 0.3  # a second line with more backward passes than this share of the first's: two losses, as of a GAN
+SLOW = 0.1  # of the way that is left, in two fifths of the run
 HEADWAY = 0.1  # less than this share of the loss gone: no headway
 
 
@@ -28,6 +29,7 @@ class Course:
     chance: float | None
     updates: int
     site: LossSite | None
+    peak: float = 0.0  # the largest single loss
 
     @property
     def last(self) -> float:
@@ -49,14 +51,15 @@ class Course:
         return 1 - self.last / self.start if self.start > 0 else 1.0
 
     @property
-    def stands(self) -> bool:
-        """Whether it lies on a plateau: the last two fifths are no lower than the part before them, beyond their noise."""
-        tail = len(self.blocks) * 2 // 5
-        old, new = self.blocks[-2 * tail : -tail], self.blocks[-tail:]
-        if not old:
-            return False
-        fall = sum(old) / len(old) - sum(new) / len(new)
-        return fall < 0.02 * abs(self.start)
+    def fall(self) -> float:
+        """By how much the last two fifths lie below the two before them."""
+        part = len(self.blocks) * 2 // 5
+        old, new = self.blocks[-2 * part : -part], self.blocks[-part:]
+        return sum(old) / len(old) - sum(new) / len(new)
+
+    def stands(self, reached: float) -> bool:
+        """Whether it lies on a plateau: as it falls, it wouldn't come near a loss that can be reached for long."""
+        return self.fall < max(0.02 * abs(self.start), SLOW * (self.last - reached))
 
 
 def course(seen: Signals, least: int = 30) -> Course | None:
@@ -69,7 +72,7 @@ def course(seen: Signals, least: int = 30) -> Course | None:
     values = [value for _, value in main.values if math.isfinite(value)]
     if len(values) < least or min(values) < 0:  # a loss below 0 has no end that it could reach
         return None
-    early = [value for update, value in main.values if update <= 1 and math.isfinite(value)]
+    early = [value for update, value in main.values if update == 0 and math.isfinite(value)]
     step = len(values) / BLOCKS
     blocks = []
     for k in range(BLOCKS):
@@ -79,7 +82,7 @@ def course(seen: Signals, least: int = 30) -> Course | None:
     same = site is not None and site.first is not None and bool(early) and _near(site.first, early[0])
     chance = chance_of(site) if site is not None and same else None
     first = sum(early) / len(early) if early else values[0]
-    return Course(first, blocks, chance, main.values[-1][0], site)
+    return Course(first, blocks, chance, main.values[-1][0], site, max(values))
 
 
 def _near(one: float, other: float) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gradus.doctor import places
-from gradus.doctor.signals import Error, Tensor_
+from gradus.doctor.signals import Error, TensorSeen
 
 MOST = 8  # tensors that are told
 
@@ -58,10 +58,10 @@ def _module(found: Error, frames: list[tuple[FrameType, int]]) -> None:
             found.tensors.append(_told(f"{found.module or found.module_kind}.{name}", weight))
 
 
-def tensors_on(frame: FrameType, source: str) -> list[Tensor_]:
+def tensors_on(frame: FrameType, source: str) -> list[TensorSeen]:
     """The tensors that the names and attributes on a line stand for, by their names; nothing on it is called."""
     scope = {**frame.f_globals, **frame.f_locals}
-    found: dict[str, Tensor_] = {}
+    found: dict[str, TensorSeen] = {}
     for name, node in _expressions(source):
         value = _value(node, scope)
         if isinstance(value, Tensor) and len(found) < MOST:
@@ -114,9 +114,9 @@ def _expressions(source: str) -> list[tuple[str, ast.AST]]:
     return list(found.items())
 
 
-def _told(name: str, tensor: Tensor) -> Tensor_:
+def _told(name: str, tensor: Tensor) -> TensorSeen:
     low = high = None
     if not tensor.is_floating_point() and tensor.numel() and tensor.device.type != "meta" and not tensor.is_complex():
         with torch.no_grad():
             low, high = (float(v) for v in torch.aminmax(tensor.to(torch.int64)))
-    return Tensor_(name, tuple(tensor.shape), str(tensor.dtype)[6:], str(tensor.device), low, high)
+    return TensorSeen(name, tuple(tensor.shape), str(tensor.dtype)[6:], str(tensor.device), low, high)

@@ -82,7 +82,9 @@ def _validation(checks: list[Check], say: object) -> list[tuple[str, str]]:
         if with_loss:
             best = min(with_loss, key=lambda c: c.loss or 0.0)
             last = with_loss[-1]
-            text = say("loss_told", name=last.name, first=_figure(with_loss[0].loss), last=_figure(last.loss), chance="")  # type: ignore[operator]
+            text = say(
+                "loss_told", name=last.name, first=_figure(with_loss[0].loss), last=_figure(last.loss), chance=""
+            )  # type: ignore[operator]
             if best is not last:
                 text += say("best", value=best.loss, n=best.update)  # type: ignore[operator]
         if own[-1].accuracy is not None:

@@ -1,7 +1,13 @@
-"""The page of a rule: what a person sees who has the fault, why it is one, faulty code and its mended twin."""
+"""The page of a rule: what a person sees who has the fault, why it is one, faulty code and its mended twin.
+
+``python -m gradus.doctor.pages docs/doctor`` writes all of them.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 from gradus.doctor.rule import AREAS, Rule, check_code, rules
@@ -77,8 +83,6 @@ def _page(rule: Rule, language: str) -> str:
 
 
 def _plain(text: str) -> str:
-    import re
-
     return re.sub(r"[{‹]([a-z_]+)(:[^}›]*)?[}›]", r"‹\1›", text)
 
 
@@ -91,3 +95,29 @@ def all_codes(language: str = "en") -> str:
             lines.append(str(WORDS["areas"][area][language == "zh"]))
             lines += [f"  {rule.code:<34} {_plain(text_of(rule, language).title)}" for rule in inside]
     return "\n".join(lines) + "\n"
+
+
+def write_all(folder: Path) -> list[Path]:
+    """Write every page in both languages, and their index, below a folder; other pages in it are removed."""
+    wanted = {}
+    for number, language in enumerate(("en", "zh")):
+        head = ("# What the doctor can find\n\n", "# 诊断能发现什么\n\n")[number]
+        lines = [head + "`gradus doctor SCRIPT.py` · `gradus doctor RUN` · `gradus doctor --explain CODE`\n"]
+        for area in AREAS:
+            inside = [rule for rule in rules().values() if rule.area == area]
+            if inside:
+                lines.append(f"\n## {WORDS['areas'][area][number]}\n")
+                lines += [f"- [{_plain(text_of(r, language).title)}]({r.code}.md) `{r.code}`" for r in inside]
+        wanted[folder / language / "README.md"] = "\n".join(lines) + "\n"
+        wanted |= {folder / language / f"{rule.code}.md": page(rule.code, language) for rule in rules().values()}
+    for path in folder.glob("*/*.md"):
+        if path not in wanted:
+            path.unlink()
+    for path, content in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return list(wanted)
+
+
+if __name__ == "__main__":
+    write_all(Path(sys.argv[1]))

@@ -17,6 +17,7 @@ from gradus.doctor.judge import Diagnosis, examine
 from gradus.doctor.signals import Check, LossSite, Signals
 from gradus.doctor.store import from_json, to_json
 from gradus.doctor.watch import Watch
+from gradus.doctor.watch.probes import memorised
 from gradus.training.lr_find import generators_untouched
 from gradus.training.loop import batches_of
 from gradus.training.optim import default_lr, make_optimizer
@@ -29,7 +30,7 @@ from gradus.training.step import supervised
 FIRST = 3  # steps that are looked at on a copy, before the first
 LAST = 2  # batches that the last weights are looked at with
 LARGEST = 20_000_000  # weights: larger models aren't copied, and their curves must tell
-SHARE = 0.02  # of a run's steps, at most, that a look may cost
+PROBED = 50_000_000  # weights times rows: beyond, learning a batch by heart takes too long to try
 
 
 def look_at_start(prepared: Prepared, settings: Settings) -> Signals:
@@ -67,25 +68,67 @@ def look_at_start(prepared: Prepared, settings: Settings) -> Signals:
     return watch.watching.seen
 
 
-def look_at_end(prepared: Prepared, directory: RunDirectory, seen: Signals) -> Signals:
-    """What the first look saw, with the run's curves, and its last weights on a few batches."""
-    state = prepared.state
-    seen.program, seen.updates = str(directory.path), state.step
-    lines = [json.loads(line) for line in directory.metrics.read_text().splitlines() if line.strip()]
-    _curves(seen, lines)
+def look_at_end(
+    prepared: Prepared, directory: RunDirectory, seen: Signals, summary: dict[str, Any]
+) -> tuple[Signals, Diagnosis]:
+    """What the first look saw, with the run's curves, and its last weights on a few batches; and the findings.
+
+    Args:
+        summary: the result, beside its baselines.
+    """
+    _add_curves(seen, directory, summary, prepared.task.higher_is_better)
     if not _is_large(prepared):
         _late(prepared, seen)
-    return seen
+        if not better_than_trivial(seen.run):
+            _probe(prepared, seen)
+    return seen, examine(seen)
 
 
-def examine_run(seen: Signals, summary: dict[str, Any], higher_is_better: bool) -> Diagnosis:
-    """The findings of a run, whose summary tells the result and its baselines."""
-    seen.run = {
-        "task": summary["task"], "primary": summary["primary"], "higher": higher_is_better,
-        "metrics": summary["metrics"], "baseline": summary["baseline"], "rows": summary["rows"],
-        "steps": summary["steps"], "stopped": summary["stopped"],
-    }  # fmt: skip
-    return examine(seen)
+def examine_again(directory: RunDirectory, silence: tuple[str, ...] = ()) -> tuple[Signals, Diagnosis]:
+    """A run that is finished, or not yet, by what it has written."""
+    seen, summary = of_stored(directory.doctor_seen()), directory.summary()
+    if summary is None or not seen.run:
+        _add_curves(seen, directory, summary or {}, True)
+    return seen, examine(seen, silence)
+
+
+def better_than_trivial(run: dict[str, Any]) -> bool:
+    """Whether a run's training rows are told better than by the best of its baselines on the test rows."""
+    primary, sign = run.get("primary"), 1 if run.get("higher") else -1
+    mine = (run.get("metrics") or {}).get("train", {}).get(primary)
+    others = [scores[primary] for scores in (run.get("baseline") or {}).values() if primary in scores]
+    if mine is None or not others or isinstance(mine, str):
+        return True
+    return bool(sign * mine > max(sign * other for other in others))
+
+
+def _add_curves(seen: Signals, directory: RunDirectory, summary: dict[str, Any], higher: bool) -> None:
+    keys = ("task", "primary", "metrics", "baseline", "rows", "steps", "stopped")
+    seen.run = {key: summary[key] for key in keys if key in summary} | {"higher": higher}
+    seen.program = str(directory.path)
+    lines = [json.loads(line) for line in directory.metrics.read_text().splitlines() if line.strip()]
+    seen.seconds = summary.get("seconds", {}).get("total", 0.0)
+    seen.updates = summary.get("steps", max((line["step"] for line in lines), default=0))
+    _curves(seen, lines)
+
+
+def _probe(prepared: Prepared, seen: Signals) -> None:
+    """Can this model learn one batch by heart, from weights like its first ones? Asked of runs that came to little."""
+    batch = batches_of(prepared.data, prepared.order, 1)(0)
+    if sum(p.numel() for p in prepared.state.model.parameters()) * len(batch.indices) > PROBED:
+        return
+    count = batch.count if batch.count is not None else prepared.task.num_targets(batch.targets)
+    with generators_untouched(prepared.device):
+        torch.manual_seed(prepared.state.seed)
+        model = copy.deepcopy(prepared.state.model)
+        for module in model.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+        found = memorised(model, lambda trial: prepared.task.loss_of(trial, batch) / count)
+    assert found is not None
+    seen.probe.memorised_from, seen.probe.memorised = found
+    seen.probe.classes = next((site.classes for site in seen.training), 0)
 
 
 def stored(seen: Signals) -> dict[str, Any]:
@@ -117,7 +160,9 @@ def _curves(seen: Signals, lines: list[dict[str, Any]]) -> None:
         optimizer.rates = [(line["step"], line["lr"]) for line in logged if line.get("lr") is not None]
     for line in checked:
         metrics = line["valid"]
-        check = Check("the validation split", line["step"], loss=_number(metrics.get("loss")), name=main.name, targets=1)
+        check = Check(
+            "the validation split", line["step"], loss=_number(metrics.get("loss")), name=main.name, targets=1
+        )
         if metrics.get("accuracy") is not None:
             check.judged, check.correct = 1_000_000, round(1_000_000 * float(metrics["accuracy"]))
         seen.checks.append(check)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradus.doctor.errors import error_of
+from gradus.doctor.places import is_own
 from gradus.doctor.signals import Signals
 
 
@@ -48,8 +50,20 @@ def run(script: str, arguments: Sequence[str]) -> Ended:
                 status, caught = 1, error
     finally:
         sys.argv, sys.path = argv, path
+    if caught is not None and status == 1:
+        _print(caught)
     seen = watch.finish()
     seen.program = script
     if caught is not None and status == 1:
         seen.error = error_of(caught)
     return Ended(seen, status, caught, watch.watching.troubles)
+
+
+def _print(error: BaseException) -> None:
+    """An exception as Python itself shows it, without the frames of those who watch."""
+    told = traceback.TracebackException.from_exception(error)
+    frames = list(told.stack)
+    first = next((number for number, frame in enumerate(frames) if is_own(frame.filename)), 0)
+    hidden = (os.path.dirname(__file__), "torch/overrides.py")
+    told.stack[:] = [frame for frame in frames[first:] if not any(part in frame.filename for part in hidden)]
+    print("".join(told.format()), end="", file=sys.stderr)

@@ -58,7 +58,8 @@ class Summary:
 class LossSite:
     """All calls of a loss function from one line, with or without gradient.
 
-    Losses that are sums are divided by the number of what they sum. ``first`` is the loss before any update, and None where the first call came later. ``labels`` counts class labels
+    Losses that are sums are divided by the number of what they sum.
+    ``first`` is the loss before any update, and None where the first call came later. ``labels`` counts class labels
     (integer targets, or 0 and 1), ``answers`` the classes that had the largest logit, ``recent`` those of the newest
     200 calls. ``run`` is the mean length of runs of the commonest label in the first batch.
     """
@@ -376,7 +377,7 @@ class Kept:
 
 
 @dataclass
-class Tensor_:
+class TensorSeen:
     """A tensor that stood on the line of an exception."""
 
     name: str
@@ -397,8 +398,8 @@ class Error:
     module: str = ""  # the innermost torch module that was being called: class name and its attribute path
     module_kind: str = ""
     module_says: str = ""  # its repr, one line
-    tensors: list[Tensor_] = field(default_factory=list)
-    given: list[Tensor_] = field(default_factory=list)  # the tensors that the innermost function of torch was given
+    tensors: list[TensorSeen] = field(default_factory=list)
+    given: list[TensorSeen] = field(default_factory=list)  # the tensors that the innermost function of torch was given
     frames: list[Place] = field(default_factory=list)  # the person's own, outermost first
     calls: list[str] = field(default_factory=list)  # names of all functions on the stack, outermost first
     in_worker: bool = False

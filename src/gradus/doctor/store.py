@@ -25,13 +25,15 @@ def to_json(value: Any) -> Any:
 
 def from_json(kind: Any, value: Any) -> Any:
     """What ``to_json`` wrote, as values of a kind."""
-    origin, inner = get_origin(kind) or kind, get_args(kind)
+    origin: Any = get_origin(kind) or kind
+    inner = get_args(kind)
     if origin in (types.UnionType, typing.Union):
         kinds = [k for k in inner if k is not type(None)]
         return None if value is None else from_json(kinds[0], value)
     if is_dataclass(origin):
-        hints = _hints(origin)
-        return origin(**{key: from_json(hints[key], given) for key, given in value.items() if key in hints})
+        made: Any = origin
+        hints = _hints(made)
+        return made(**{key: from_json(hints[key], given) for key, given in value.items() if key in hints})
     if origin in (dict, Counter):
         keys, values = (inner[0], int) if origin is Counter else inner
         return origin({from_json(keys, k): from_json(values, v) for k, v in value})
@@ -46,5 +48,5 @@ def from_json(kind: Any, value: Any) -> Any:
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind, vars(signals))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -9,30 +10,36 @@ from rich.text import Text
 
 from gradus.doctor.judge import Diagnosis
 from gradus.doctor.measured import measured
-from gradus.doctor.script import Ended
+from gradus.doctor.signals import Signals
 from gradus.doctor.words import all_told, label
 
 WIDTH = 11  # of the labels, as everywhere in Gradus
 COLOURS = {"fault": "bold red", "likely": "bold yellow", "note": "bold blue"}
 
 
-def show(ended: Ended, diagnosis: Diagnosis, language: str) -> None:
+def show(
+    seen: Signals,
+    diagnosis: Diagnosis,
+    language: str,
+    error: BaseException | None = None,
+    troubles: Sequence[str] = (),
+) -> None:
     """Print the findings, the first one to begin with, and what was measured; to standard error, as tools do."""
     console = Console(stderr=True, highlight=False)
     console.print()
     head = label("headline" if diagnosis.findings else "nothing", language)
     alarms, notes = len(diagnosis.alarms), len(diagnosis.findings) - len(diagnosis.alarms)
-    _line(console, "doctor", f"{ended.seen.program}: " + head.format(alarms=alarms, notes=notes), "bold cyan")
+    _line(console, "doctor", f"{seen.program}: " + head.format(alarms=alarms, notes=notes), "bold cyan")
     for finding in all_told(diagnosis, language):
         console.print()
         _finding(console, finding, language)
-    if ended.error is None or not diagnosis.alarms:
+    if error is None or not diagnosis.alarms:
         console.print()
-        for name, text in measured(ended.seen, language):
+        for name, text in measured(seen, language):
             _line(console, name, text, "bold cyan")
-    if ended.error is not None and not any(f.rule.area == "error" for f in diagnosis.findings):
-        _line(console, label("ended", language), f"{type(ended.error).__name__}: {ended.error}", "bold red")
-    for trouble in (*ended.troubles, *diagnosis.troubles):
+    if error is not None and not any(f.rule.area == "error" for f in diagnosis.findings):
+        _line(console, label("ended", language), f"{type(error).__name__}: {error}", "bold red")
+    for trouble in (*troubles, *diagnosis.troubles):
         _line(console, "doctor", f"{label('trouble', language)} {trouble.strip().splitlines()[-1]}", "yellow")
 
 

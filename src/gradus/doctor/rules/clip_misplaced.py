@@ -22,7 +22,7 @@ def judge(seen: Signals) -> Iterator[Found]:
         for times, en, zh in (
             (clip.before_backward, "before backward(): there was no gradient yet", "backward() 之前：这时还没有梯度"),
             (clip.after_step, "after step(): the gradients had been used already", "step() 之后：梯度已经用掉了"),
-            (clip.before_unscale, "on gradients that the GradScaler had scaled up", "还带着 GradScaler 缩放倍数的梯度上"),
+            (clip.before_unscale, "on gradients that the GradScaler had scaled up", "还带着 GradScaler 缩放的梯度上"),
         ):
             if times >= SHARE * clip.calls:
                 numbers = {"times": times, "calls": clip.calls, "limit": clip.limit, "en": en, "zh": zh}
@@ -40,9 +40,11 @@ rule = Rule(
     en=Text(
         title="clipping the gradients has no effect where it stands",
         seen="{times} of {calls} calls were made {en}",
-        why="clipping must see the gradients that the update is going to use: after backward() (and scaler.unscale_()), "
+        why="clipping must see the gradients that the update is going to use: after backward() (and "
+        "scaler.unscale_()), "
         "before step()",
-        fix="put it between them: loss.backward(); clip_grad_norm_(model.parameters(), {limit:g}); optimizer.step() (with a "
+        fix="put it between them: loss.backward(); clip_grad_norm_(model.parameters(), {limit:g}); optimizer.step() "
+        "(with a "
         "GradScaler: scaler.unscale_(optimizer) first)",
         looks="The loss jumps as if there were no clipping, and another limit changes nothing.",
     ),
@@ -50,7 +52,8 @@ rule = Rule(
         title="梯度裁剪放错了位置，不起作用",
         seen="{calls} 次调用里有 {times} 次是在{zh}",
         why="裁剪必须作用在即将用于更新的梯度上：在 backward()（以及 scaler.unscale_()）之后、step() 之前",
-        fix="放在两者之间：loss.backward(); clip_grad_norm_(model.parameters(), {limit:g}); optimizer.step()（用 GradScaler 时先 "
+        fix="放在两者之间：loss.backward(); clip_grad_norm_(model.parameters(), {limit:g}); optimizer.step()（用 "
+        "GradScaler 时先 "
         "scaler.unscale_(optimizer)）",
         looks="损失照样跳动，好像没有裁剪一样，改上限也没有变化。",
     ),

@@ -59,7 +59,8 @@ rule = Rule(
     ),
     zh=Text(
         title="隐藏层的权重初始值全都相同",
-        seen="{subject} 的 {units} 个单元初始权重相同；更新 {updates} 次之后，各单元权重之间的差异只占权重大小的 {share:.1%}",
+        seen="{subject} 的 {units} 个单元初始权重相同；更新 {updates} 次之后，"
+        "各单元权重之间的差异只占权重大小的 {share:.1%}",
         why="权重相同的单元输出相同，得到的梯度也相同，于是始终互为复制品：{units} 个单元的层只相当于一个单元",
         fix="用随机数初始化：保留 PyTorch 的默认初始化，或者用 nn.init.kaiming_normal_(layer.weight)",
         looks="损失下降一点就停住；把层加宽也没有任何改善。",

@@ -62,7 +62,8 @@ rule = Rule(
     ),
     zh=Text(
         title="大部分 ReLU 单元已经“死亡”",
-        seen="{subject} 之后的 {units} 个单元里，有 {dead} 个对看过的 {examples} 个样本全都输出 0（第一个 batch 时就有 {begun} 个）",
+        seen="{subject} 之后的 {units} 个单元里，有 {dead} 个对看过的 {examples} 个样本全都输出 0"
+        "（第一个 batch 时就有 {begun} 个）",
         why="ReLU 输出 0 的地方梯度也是 0：对所有样本都输出 0 的单元再也不会改变",
         fix="偏置从 0 开始，权重用适合 ReLU 的初始化（nn.init.kaiming_normal_(weight, nonlinearity='relu')），"
         "或者让负半轴也通过一点：nn.LeakyReLU(0.01)",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gradus.doctor.rule import Found, Rule, Text
-from gradus.doctor.signals import Signals, Tensor_
+from gradus.doctor.signals import Signals, TensorSeen
 
 SAYS = (
     "on the same device",
@@ -30,7 +30,7 @@ def judge(seen: Signals) -> Iterator[Found]:
     yield Found(error.place, odd, numbers={"lie": lie, "devices": ", ".join(devices), "odd": odd or "x"})
 
 
-def _odd(tensors: list[Tensor_]) -> str:
+def _odd(tensors: list[TensorSeen]) -> str:
     """The tensor that lies elsewhere than most; '' where that can't be told."""
     counted = Counter(t.device for t in tensors)
     if len(counted) < 2:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from gradus.doctor.rule import Found, Rule, Text
-from gradus.doctor.signals import Error, Signals, Tensor_
+from gradus.doctor.signals import Error, Signals, TensorSeen
 
 
 def judge(seen: Signals) -> Iterator[Found]:
@@ -44,7 +44,7 @@ def judge(seen: Signals) -> Iterator[Found]:
     )
 
 
-def _held(error: Error, value: int | None) -> Tensor_ | None:
+def _held(error: Error, value: int | None) -> TensorSeen | None:
     """The tensor of labels or ids: on the person's line where it is there by a name, else as the function knew it."""
     whole = [t for t in (*error.tensors, *error.given) if t.high is not None and t.high < 1e9]
     if value is not None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from gradus.doctor.course import HEADWAY, Course, broke, course, matrices
+from gradus.doctor.course import HEADWAY, Course, broke, course, matrices, median
 from gradus.doctor.rule import Found, Rule, Text
 from gradus.doctor.signals import Signals
 
 RATIO = 70.0  # of a lower layer's gradient to the last layer's, per weight, before any update (AUTOTRAINER's)
+SIZE = 10.0
+"""Times the weights' own size, of the middle one, before any update, with a loss of classes: its gradient at the logits
+is never above 1, so that about 0.1 is usual however large the loss is."""
 JUMP = 2.0  # times the first loss that a part of the course reaches
 
 
@@ -29,12 +32,23 @@ def judge(seen: Signals) -> Iterator[Found]:
         if not lower or not math.isfinite(last) or last <= 0:
             continue
         worst, size = max(lower, key=lambda pair: pair[1] if pair[1] < math.inf else math.inf)
+        whole = median([g * math.sqrt(math.prod(p.shape)) / p.start_norm for p, g in begun if p.start_norm > 0])
+        numbers = {"first": went.first if went else math.nan, "last": went.last if went else math.nan}
         if size > RATIO * last:
-            yield Found(
-                seen.models[number].place, worst.name,
-                numbers={"ratio": size / last, "first": went.first if went else math.nan,
-                         "last": went.last if went else math.nan},
-            )  # fmt: skip
+            times = f"{size / last:.3g}"
+            how = f"{times} times the last layer's, per weight", f"每个权重平均是最后一层的 {times} 倍"
+        elif whole > SIZE and _of_classes(seen):
+            how = f"{whole:.3g} times as large as the weights themselves", f"大小是权重本身的 {whole:.3g} 倍"
+        else:
+            continue
+        if broke(seen):
+            numbers["last"] = math.nan
+        yield Found(seen.models[number].place, worst.name, numbers={**numbers, "how": how[0], "how_zh": how[1]})
+
+
+def _of_classes(seen: Signals) -> bool:
+    names = ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits")
+    return bool(seen.training) and seen.training[0].name in names and seen.training[0].reduction == "mean"
 
 
 def _bad(went: Course) -> bool:
@@ -49,11 +63,11 @@ rule = Rule(
     judge=judge,
     hides=(
         "lr-too-high", "saturated-units", "dead-relu", "optimisation-stuck", "model-too-small", "nan-made",
-        "one-class-predicted", "vanishing-gradient", "lr-too-low",
+        "one-class-predicted", "vanishing-gradient", "lr-too-low", "initial-loss-high",
     ),
     en=Text(
         title="the gradients explode on their way down",
-        seen="before any update the gradient of {subject} was {ratio:.3g} times the last layer's, per weight; the loss "
+        seen="before any update the gradient of {subject} was {how}; the loss "
         "went from {first:.3g} to {last:.3g}",
         why="each layer, or each step of a sequence, multiplies the gradient by a number above 1; one update with such "
         "a gradient throws the weights far away",
@@ -63,7 +77,7 @@ rule = Rule(
     ),
     zh=Text(
         title="梯度爆炸",
-        seen="第一次更新之前，{subject} 每个权重的梯度是最后一层的 {ratio:.3g} 倍；损失从 {first:.3g} 变到 {last:.3g}",
+        seen="第一次更新之前，{subject} 的梯度{how_zh}；损失从 {first:.3g} 变到 {last:.3g}",
         why="梯度每往回传一层（或序列的一步）都乘上一个大于 1 的数；用这样的梯度更新一次，权重就被甩得很远",
         fix="把那里的初始权重调小（循环权重用 nn.init.orthogonal_(weight)），并在更新前限制梯度："
         "nn.utils.clip_grad_norm_(model.parameters(), 1.0)",

@@ -25,7 +25,8 @@ def judge(seen: Signals) -> Iterator[Found]:
         own = [p for p in seen.parameters if p.model == number]
         if any("Norm" in p.kind for p in own):  # its output's scale doesn't depend on the weights before it
             continue
-        layers = [p for p in matrices(seen) if p.model == number and p.kind in WEIGHTS and not p.constant and p.fan_in > 3]
+        layers = [p for p in matrices(seen) if p.model == number and p.kind in WEIGHTS and p.fan_in > 3]
+        layers = [p for p in layers if not p.constant]
         hidden = [p for p in layers if p is not layers[-1]]
         if len(hidden) < LEAST:
             continue
@@ -77,8 +78,8 @@ rule = Rule(
     ),
     zh=Text(
         title="初始权重太{what_zh}",
-        seen="{subject} 初始标准差为 {std:.2g}；它有 {inputs} 个输入，合适的约为 {fitting:.2g}；{layers} 个隐藏层情况类似，"
-        "损失开始为 {first:.3g}，现在 {last:.3g}",
+        seen="{subject} 初始标准差为 {std:.2g}；它有 {inputs} 个输入，合适的约为 {fitting:.2g}；"
+        "{layers} 个隐藏层情况类似，损失开始为 {first:.3g}，现在 {last:.3g}",
         why="数值每过一层就乘上同一个不合适的倍数，梯度往回传时也一样：几层之后不是几乎为零，就是大得离谱",
         fix="让标准差与输入个数相配：nn.init.kaiming_normal_(layer.weight)，或者保留 PyTorch 的默认初始化",
         looks="太小：损失纹丝不动。太大：最初的损失极高，或者变成 NaN。",

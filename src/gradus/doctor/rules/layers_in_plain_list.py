@@ -33,16 +33,20 @@ rule = Rule(
     ),
     en=Text(
         title="layers that the model doesn't know: {subject} in a plain list or dict",
-        seen="{model} called layers ({subject}) that it doesn't register; their {weights} weights got gradients, are in no "
+        seen="{model} called layers ({subject}) that it doesn't register; their {weights} weights got gradients, are "
+        "in no "
         "optimizer, and were the same after {updates} updates",
-        why="nn.Module finds layers only in its own attributes, nn.ModuleList and nn.ModuleDict; of a Python list or dict "
+        why="nn.Module finds layers only in its own attributes, nn.ModuleList and nn.ModuleDict; of a Python list or "
+        "dict "
         "it sees nothing: not in parameters(), not in to(device), not in state_dict()",
         fix="wrap the list: self.layers = nn.ModuleList(layers) (a dict: nn.ModuleDict)",
-        looks="The model has fewer parameters than you count, these layers never learn, and saving and loading loses them.",
+        looks="The model has fewer parameters than you count, these layers never learn, and saving and loading loses "
+        "them.",
     ),
     zh=Text(
         title="模型不认识这些层：{subject} 放在了普通的列表或字典里",
-        seen="{model} 调用了没有注册的层（{subject}）；这 {weights} 个参数得到了梯度，却不在任何优化器里，{updates} 次更新后没有变化",
+        seen="{model} 调用了没有注册的层（{subject}）；这 {weights} 个参数得到了梯度，却不在任何优化器里，{updates} 次"
+        "更新后没有变化",
         why="nn.Module 只能从自己的属性、nn.ModuleList 和 nn.ModuleDict 里找到子层；放在 Python 列表或字典里就看不到："
         "parameters()、to(device)、state_dict() 里都没有",
         fix="把列表包起来：self.layers = nn.ModuleList(layers)（字典用 nn.ModuleDict）",

@@ -11,27 +11,36 @@ from gradus.doctor.signals import OptimizerSeen, Signals
 
 EARLY = 10  # updates in which the first throw is looked for
 MOVE = 0.1  # of the weights' size in one update (DeepDiagnosis, TheDeepChecker; about 0.001 is usual)
-STAY = 0.03  # of it in the middle one of all updates
+BEGIN = 0.3  # of it, in two of these, for Adam and alike: their first steps are large by design (0.1 at lr=1e-2)
+FELL = 0.8  # of the loss at the start, to which it had fallen before it came back to where it was: it had learnt
+SHAKE = 0.03  # of their size, that one update moved weights which then lost all that they had learnt
+STAY = 0.05  # of it in the middle one of all updates
 ROSE = 1.3  # times the loss at the start, at the end
 ILL = 0.5  # share of the values of a sigmoid or tanh
+JUMP = 10.0  # times the first loss, at some update, where little is learnt in the end
 AGAIN = 3.0  # times the least loss of the course, at the end, where that is no small loss
 
 
 def judge(seen: Signals) -> Iterator[Found]:
     went = course(seen, least=20)
     shattered = broke(seen)
-    if not shattered and (went is None or not _bad(went)) or _ill_from_the_start(seen):
+    if (not shattered and (went is None or not _bad(went))) or _ill_from_the_start(seen):
         return
     for number, optimizer in enumerate(seen.optimizers):
         moves = _moves(seen, number)
-        early = max((move for update, move in moves.items() if update <= EARLY), default=0.0)
+        begun = sorted((move for update, move in moves.items() if update <= EARLY), reverse=True)
+        early = max(begun, default=0.0)
         middle = median(list(moves.values()))
-        if early < MOVE and not middle > STAY:
+        thrown = early >= MOVE if optimizer.kind == "SGD" else len(begun) > 1 and begun[1] >= BEGIN
+        lost = went is not None and went.least < FELL * went.start and went.headway < HEADWAY
+        thrown |= lost and max(moves.values(), default=0.0) >= SHAKE
+        if not thrown and not middle > STAY:
             continue
         yield Found(
             optimizer.made or optimizer.place, optimizer.kind,
             numbers={"lr": _rate(optimizer), "move": max(early, middle if middle == middle else 0.0),
-                     "first": went.first if went else math.nan, "last": math.nan if shattered or not went else went.last},
+                     "first": went.first if went else math.nan,
+                     "last": math.nan if shattered or not went else went.last},
         )  # fmt: skip
         return
 
@@ -46,7 +55,8 @@ def _ill_from_the_start(seen: Signals) -> bool:
 def _bad(went: Course) -> bool:
     """No headway, or a rise again from a loss that had been far lower."""
     again = went.last > AGAIN * went.least and went.last > 0.5 * went.start
-    return went.headway < HEADWAY or went.last > ROSE * went.start or again
+    jumped = went.peak > JUMP * max(went.first, went.chance or 0.0) and went.last > 0.5 * went.start
+    return went.headway < HEADWAY or went.last > ROSE * went.start or again or jumped
 
 
 def _moves(seen: Signals, number: int) -> dict[int, float]:
@@ -86,7 +96,8 @@ rule = Rule(
     ),
     zh=Text(
         title="学习率太高",
-        seen="lr={lr:g} 时，一次更新就让权重变化了自身大小的 {move:.0%}（通常约 0.1%）；损失开始为 {first:.3g}，现在 {last:.3g}",
+        seen="lr={lr:g} 时，一次更新就让权重变化了自身大小的 {move:.0%}（通常约 0.1%）；"
+        "损失开始为 {first:.3g}，现在 {last:.3g}",
         why="步子太大，会越过本该走下去的谷底，权重落到损失更高、或者单元失效的地方",
         fix="把学习率除以 10，仍不平稳就再除以 10，直到损失平稳下降：lr = {lr:g} / 10",
         looks="头几步损失就跳高，之后来回摆动、居高不下，或者变成 NaN。",

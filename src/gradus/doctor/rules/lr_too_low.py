@@ -12,6 +12,8 @@ from gradus.doctor.signals import Signals
 UPDATES = 50
 STILL = 2e-5  # of a weight's size in one update, of the weight that moved most (DeepDiagnosis: 1e-5; 1e-3 is usual)
 SLOW = 3e-4  # so small, and the loss has fallen evenly to the end: it is on its way, and has hardly begun
+USUAL = {"SGD": 1e-2, "Adagrad": 1e-2, "Adadelta": 0.1, "Rprop": 1e-3, "Adam": 3e-4}  # no one calls these low
+WALKED = 0.03  # of its size, all updates together at most: no weight can have got anywhere
 FELL = 0.1  # share of the first loss that is gone
 HIGH = 0.5  # of the loss of chance: a pretrained model that is good already needs no large steps
 EVEN = 0.5  # of the fall in the first half of the run that the second half must still show
@@ -28,10 +30,13 @@ def judge(seen: Signals) -> Iterator[Found]:
         return
     farthest = max(weights, key=lambda p: _most(p.changes))
     move = _most(farthest.changes)
-    if farthest.optimizer is None or not (move < STILL or (move < SLOW and _falls_evenly(went))):
+    begun = move * seen.updates < WALKED or _falls_evenly(went)
+    if farthest.optimizer is None or not (move < STILL or (move < SLOW and begun)):
         return
     optimizer = seen.optimizers[farthest.optimizer]
     rate = max((rate for _, rate in optimizer.rates), default=optimizer.lr)
+    if rate >= USUAL.get(optimizer.kind, USUAL["Adam"]):  # the gradient is small, then: not the rate
+        return
     yield Found(
         optimizer.made or optimizer.place, optimizer.kind,
         numbers={"lr": rate, "move": move, "first": went.first, "last": went.last, "updates": seen.updates,
@@ -73,8 +78,8 @@ rule = Rule(
     ),
     zh=Text(
         title="学习率太低",
-        seen="lr={lr:g} 时，每次更新中变化最大的权重也只变了自身大小的 {move:.1g}（通常约 0.001）；{updates} 次更新里损失从 "
-        "{first:.3g} 到 {last:.3g}",
+        seen="lr={lr:g} 时，每次更新中变化最大的权重也只变了自身大小的 {move:.1g}（通常约 0.001）；{updates} 次更新里"
+        "损失从 {first:.3g} 到 {last:.3g}",
         why="方向没错，但步子太小，训练结束了还没走出多远",
         fix="把学习率乘以 10，不够再乘，直到损失明显下降：Adam 通常从 1e-3 开始，SGD 从 0.1 到 0.01 开始",
         looks="损失平稳下降，但几乎没降多少。",

@@ -31,15 +31,18 @@ rule = Rule(
     ),
     en=Text(
         title="the optimizer updates weights that the model no longer has",
-        seen="it holds {old} weights that no loss leads to, while {weights} weights of the model ({subject}) got gradients, "
+        seen="it holds {old} weights that no loss leads to, while {weights} weights of the model ({subject}) got "
+        "gradients, "
         "are in no optimizer, and were the same after {updates} updates",
-        why="an optimizer keeps the tensors it was given; a layer or model put in later has new tensors that it never sees",
+        why="an optimizer keeps the tensors it was given; a layer or model put in later has new tensors that it never "
+        "sees",
         fix="make the optimizer last: first replace, load or copy, then torch.optim.Adam(model.parameters(), lr=…)",
         looks="The loss hardly moves, or only the untouched layers learn; no error is raised.",
     ),
     zh=Text(
         title="优化器更新的是模型已经不用的参数",
-        seen="它手里有 {old} 个参数没有任何损失会用到，而模型里的 {weights} 个参数（{subject}）得到了梯度却不在任何优化器里，"
+        seen="它手里有 {old} 个参数没有任何损失会用到，而模型里的 {weights} 个参数（{subject}）得到了梯度却不在任何优"
+        "化器里，"
         "{updates} 次更新后没有变化",
         why="优化器保存的是创建时交给它的那些张量；之后换上的层或模型是新的张量，它并不知道",
         fix="最后再创建优化器：先替换、加载或复制模型，再 torch.optim.Adam(model.parameters(), lr=…)",

@@ -66,8 +66,8 @@ rule = Rule(
     hides=(),
     en=Text(
         title="the model overfits: it learns the training rows by heart",
-        seen="the validation loss was least ({least:.3g}) after {when} updates and is {now:.3g} now, in all of the last "
-        "{checks} checks well above it, while the training loss went on down to {train:.3g}",
+        seen="the validation loss was least ({least:.3g}) after {when} updates and is {now:.3g} now, in all of the "
+        "last {checks} checks well above it, while the training loss went on down to {train:.3g}",
         why="what it still learns are peculiarities of the training rows, which other rows don't share",
         fix="keep the weights of the check with the least validation loss, and stop there; then more data, "
         "augmentation, weight_decay, nn.Dropout or a smaller model",
@@ -75,10 +75,12 @@ rule = Rule(
     ),
     zh=Text(
         title="模型过拟合：它在死记训练样本",
-        seen="验证损失在第 {when} 次更新时最低（{least:.3g}），现在是 {now:.3g}，最近 {checks} 次验证都明显高于最低值，"
+        seen="验证损失在第 {when} 次更新时最低（{least:.3g}），现在是 {now:.3g}，"
+        "最近 {checks} 次验证都明显高于最低值，"
         "而训练损失一直降到 {train:.3g}",
         why="它后来学到的是训练样本特有的细节，换了样本就不成立",
-        fix="保留验证损失最低时的权重，并在那里停止训练；然后再考虑更多数据、数据增强、weight_decay、nn.Dropout 或更小的模型",
+        fix="保留验证损失最低时的权重，并在那里停止训练；"
+        "然后再考虑更多数据、数据增强、weight_decay、nn.Dropout 或更小的模型",
         looks="训练损失一路下降；验证损失先降，后来掉头上升。",
     ),
     wrong="""

@@ -9,6 +9,7 @@ from gradus.doctor.signals import ParameterSeen, Place, Signals
 
 UPDATES = 3  # before them another optimizer may not have had its turn
 REACHED = 2  # looks in which the loss led to it
+SINCE = 10  # or one, and so many updates after it
 FROZEN_LIKE = 0.5  # of a model's weights, all before those that are trained: it looks like a backbone kept as it is
 
 
@@ -19,10 +20,9 @@ def judge(seen: Signals) -> Iterator[Found]:
     for level in ("fault", "likely", "note"):
         weights = [p for p in missing if _level(seen, p, missing) == level]
         if weights:
-            first = next((p for p in weights if p.model is not None), weights[0])
             yield Found(
                 _made(seen), names_of(weights), level=level,
-                numbers={"weights": size_of(weights), "tensors": len(weights), "updates": seen.updates, "kind": first.kind},
+                numbers={"weights": size_of(weights), "tensors": len(weights), "updates": seen.updates},
             )  # fmt: skip
 
 
@@ -32,7 +32,8 @@ def left_out(seen: Signals) -> list[ParameterSeen]:
         return []
     return [
         p for p in seen.parameters
-        if p.optimizer is None and p.requires_grad and not p.frozen and p.moved is False and p.reached >= REACHED
+        if p.optimizer is None and p.requires_grad and not p.frozen and p.moved is False
+        and (p.reached >= REACHED or (p.reached and p.last_reached + SINCE < seen.updates))
         and p.kind not in ("", "Tensor") and 2 * p.reached >= min(p.looks, max(p.executed, 1))
     ]  # fmt: skip
 
@@ -67,6 +68,8 @@ def names_of(weights: Iterable[ParameterSeen]) -> str:
     names: list[str] = []
     for p in weights:
         name = p.name if " " in p.name else p.name.rpartition(".")[0] or p.name
+        if name.isdigit():  # in a Sequential: 0 alone says nothing
+            name = f"{p.kind} {name}"
         if name not in names:
             names.append(name)
     return ", ".join(names[:3]) + (f" … ({len(names)})" if len(names) > 3 else "")
@@ -112,7 +115,8 @@ rule = Rule(
         seen="{weights} weights in {tensors} tensors got gradients, but are in no optimizer, and were the same after "
         "{updates} updates",
         why="an optimizer changes only what it was given: these layers stay at their random beginning",
-        fix="give them to the optimizer, e.g. torch.optim.Adam(model.parameters(), lr=…); if they are meant to stay as they "
+        fix="give them to the optimizer, e.g. torch.optim.Adam(model.parameters(), lr=…); if they are meant to stay "
+        "as they "
         "are, say so: module.requires_grad_(False)",
         looks="Training works, but worse than it should: a part of the model stays as it was initialised.",
     ),
@@ -120,7 +124,8 @@ rule = Rule(
         title="有参数不在任何优化器里：{subject}",
         seen="{tensors} 个张量共 {weights} 个参数得到了梯度，却不在任何优化器里，经过 {updates} 次更新后没有任何变化",
         why="优化器只更新交给它的参数：这些层一直停在随机初始值",
-        fix="把它们交给优化器，例如 torch.optim.Adam(model.parameters(), lr=…)；如果本来就不想训练，请写明：module.requires_grad_(False)",
+        fix="把它们交给优化器，例如 torch.optim.Adam(model.parameters(), lr=…)；如果本来就不想训练，请写明："
+        "module.requires_grad_(False)",
         looks="能训练，但效果比应有的差：模型有一部分一直停在初始值。",
     ),
     wrong="""

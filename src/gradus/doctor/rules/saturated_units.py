@@ -62,11 +62,11 @@ rule = Rule(
     ),
     zh=Text(
         title="{op} 单元饱和",
-        seen="{subject} 之后 {op} 的输出有 {share:.0%} 落在曲线两端的平坦处（第一次更新前为 {begun:.0%}）；"
-        "损失从 {first:.3g} 到 {last:.3g}",
+        seen="{subject} 之后 {op} 的输出有 {share:.0%} 落在曲线两端的平坦处"
+        "（第一次更新前为 {begun:.0%}）；损失从 {first:.3g} 到 {last:.3g}",
         why="曲线两端是平的，梯度接近 0：它下面的层几乎学不到东西",
-        fix="让进入 {op} 的数值小一些，大约 −2 到 2：缩放输入、用更小的初始权重（nn.init.xavier_uniform_）、去掉放大系数；"
-        "或者在它前面加 nn.LayerNorm",
+        fix="让进入 {op} 的数值小一些，大约 −2 到 2：缩放输入、用更小的初始权重（nn.init.xavier_uniform_）、"
+        "去掉放大系数；或者在它前面加 nn.LayerNorm",
         looks="损失从一开始就居高不下，前面的层几乎不变。",
     ),
     wrong="""

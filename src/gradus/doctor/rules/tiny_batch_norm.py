@@ -43,13 +43,13 @@ rule = Rule(
     judge=judge,
     hides=(
         "lr-too-high", "exploding-gradient", "vanishing-gradient", "dead-relu", "optimisation-stuck", "overfitting",
-        "model-too-small", "evaluating-in-train-mode",
+        "model-too-small",
     ),
     en=Text(
         title="batch norm has too few values to take a mean of",
         seen="in training, {subject} normalises each unit over {values} values",
-        why="the mean and deviation of so few values are noise: of two values it makes +1 and −1, whatever they were, and "
-        "in evaluation it uses other ones than those that it trained with",
+        why="the mean and deviation of so few values are noise: of two values it makes +1 and −1, whatever they were, "
+        "and in evaluation it uses other ones than those that it trained with",
         fix="make the batch larger (batch_size=32), or use nn.LayerNorm or nn.GroupNorm, which don't look at the batch",
         looks="The training loss is noisy and stays high; validation differs from training from the beginning.",
     ),

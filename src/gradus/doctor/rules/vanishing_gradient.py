@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 from gradus.doctor.course import HEADWAY, course, matrices, median
 from gradus.doctor.rule import Found, Rule, Text
@@ -23,11 +24,11 @@ def judge(seen: Signals) -> Iterator[Found]:
         layers = [p for p in matrices(seen) if p.model == number and p.kind != "Embedding"]
         if len(layers) < DEPTH or min(len(p.gradients) for p in layers) < LOOKS:
             continue
-        sizes = [median([g for _, g in p.gradients if math.isfinite(g)]) / math.sqrt(math.prod(p.shape)) for p in layers]
+        sizes = [median([g for _, g in p.gradients]) / math.sqrt(math.prod(p.shape)) for p in layers]
         if not all(size > 0 for size in sizes):  # exactly 0 is something else: dead units, a path that is cut
             continue
         first, last = min(sizes[: max(1, len(sizes) // 4)]), sizes[-1]
-        shrinks = sum(lower < 0.8 * upper for lower, upper in zip(sizes, sizes[1:], strict=False))
+        shrinks = sum(lower < 0.8 * upper for lower, upper in pairwise(sizes))
         if first < RATIO * last and shrinks >= max(STEPS, len(sizes) // 2):
             lowest = layers[sizes.index(first)]
             yield Found(
@@ -62,7 +63,8 @@ rule = Rule(
     ),
     zh=Text(
         title="梯度几乎传不到前面的层",
-        seen="{subject} 的梯度只有最后一层的 1/{times:.0f}，逐层缩小，而且损失没有下降（开始 {first:.3g}，现在 {last:.3g}）",
+        seen="{subject} 的梯度只有最后一层的 1/{times:.0f}，逐层缩小，"
+        "而且损失没有下降（开始 {first:.3g}，现在 {last:.3g}）",
         why="梯度往回传时每经过一层都乘上一个小于 1 的数；{layers} 层之后几乎什么都不剩，前面的层一直停在初始值附近",
         fix="换成能让梯度通过的激活函数，例如用 nn.ReLU() 代替 nn.Sigmoid()；或者加残差连接：x = x + layer(x)",
         looks="损失停在瞎猜的水平附近；换成更浅的网络马上就能训练。",

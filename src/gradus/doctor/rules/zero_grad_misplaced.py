@@ -30,7 +30,8 @@ def judge(seen: Signals) -> Iterator[Found]:
             what = (
                 f"in {optimizer.cleared} of {steps} updates zero_grad() came between backward() and step(): there was "
                 "no gradient left to update with",
-                f"{steps} 次更新里有 {optimizer.cleared} 次在 backward() 和 step() 之间调用了 zero_grad()，更新时已经没有梯度",
+                f"{steps} 次更新里有 {optimizer.cleared} 次在 backward() 和 step() 之间调用了 zero_grad()，更新时已经"
+                f"没有梯度",
             )
         elif _thrown(optimizer):
             passes = optimizer.thrown + sum(optimizer.accumulated)
@@ -72,14 +73,16 @@ rule = Rule(
         why="an update must use the gradients gathered since the last update: all of them, and no others",
         fix="clear once per update: optimizer.zero_grad() right after optimizer.step() (or just before the first "
         "backward() that belongs to the next update)",
-        looks="The loss jumps about or grows within an epoch; or it doesn't move at all; or accumulating gradients over "
+        looks="The loss jumps about or grows within an epoch; or it doesn't move at all; or accumulating gradients "
+        "over "
         "more batches changes nothing.",
     ),
     zh=Text(
         title="梯度清零的时机不对",
         seen="{zh}",
         why="每次更新应该正好使用上一次更新以来累积的梯度，不能多也不能少",
-        fix="每次更新清零一次：紧跟在 optimizer.step() 之后（或在属于下一次更新的第一个 backward() 之前）调用 optimizer.zero_grad()",
+        fix="每次更新清零一次：紧跟在 optimizer.step() 之后（或在属于下一次更新的第一个 backward() 之前）调用 "
+        "optimizer.zero_grad()",
         looks="损失在一个 epoch 内来回跳动或上升；或者完全不动；或者梯度累积多少步都没有区别。",
     ),
     wrong="""

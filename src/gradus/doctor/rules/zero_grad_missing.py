@@ -37,7 +37,8 @@ rule = Rule(
         title="the gradients are never cleared",
         seen="{stale} of {steps} updates of {subject} used gradients with those of earlier updates still in them; "
         "zero_grad() was never called",
-        why="backward() adds to .grad; without clearing, each update follows the sum of all batches since the beginning, "
+        why="backward() adds to .grad; without clearing, each update follows the sum of all batches since the "
+        "beginning, "
         "not the batch at hand",
         fix="call optimizer.zero_grad() in each step, just before loss.backward()",
         looks="The loss falls at first, then jumps about or rises, as if the learning rate grew with each step.",
@@ -45,7 +46,8 @@ rule = Rule(
     zh=Text(
         title="梯度从未清零",
         seen="{subject} 的 {steps} 次更新里有 {stale} 次用到了还留着之前更新梯度的 .grad；zero_grad() 一次也没有调用",
-        why="backward() 是往 .grad 上累加的；不清零，每次更新用的就是从训练开始以来所有批次梯度之和，而不是当前这一批的梯度",
+        why="backward() 是往 .grad 上累加的；不清零，每次更新用的就是从训练开始以来所有批次梯度之和，而不是当前这一批"
+        "的梯度",
         fix="每一步在 loss.backward() 之前调用 optimizer.zero_grad()",
         looks="损失开始会下降，随后来回跳动甚至上升，就像学习率在一步步变大。",
     ),

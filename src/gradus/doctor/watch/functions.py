@@ -17,8 +17,8 @@ from gradus.doctor.watch.watching import Watching
 STEPS = 3  # updates in which it listens
 LED = 3  # times that it is asked which weights a value came from that leaves autograd in one line
 LEAVING = {
-    "detach", "detach_", "numpy", "__get__", "tensor", "as_tensor", "__array__", "item", "tolist", "argmax", "bernoulli",
-    "multinomial", "long", "int", "gt", "ge", "lt", "le", "__gt__", "__ge__", "__lt__", "__le__",
+    "detach", "detach_", "numpy", "__get__", "tensor", "as_tensor", "__array__", "item", "tolist", "argmax",
+    "bernoulli", "multinomial", "long", "int", "gt", "ge", "lt", "le", "__gt__", "__ge__", "__lt__", "__le__",
 }  # fmt: skip
 ADDING = {"add", "add_", "__add__", "__radd__", "__iadd__", "sum", "stack", "cat", "mean"}
 SCALING = {"mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide"}  # a loss times a number is still one

@@ -124,7 +124,7 @@ class Losses:
         site.from_model = number_ is not None
         if number_ is not None and self.beginning is None and site.gradient and number_ in self.copies:
             named = {key: value for key, value in kwargs.items() if key not in ("input", "target")}
-            if len(args) <= 2:
+            if all(value is None for value in args[2:]):
                 self.pair_site = site
                 self.beginning = (site.name, target.detach().clone(), named, number_, self.copies[number_])
         flat = target.detach().reshape(-1)[:4096].float()

@@ -158,7 +158,8 @@ class Models:
             w.check = None
             w.pending.append(Pass(number, bool(self.chance[number]) and not on, not model.training, place))
             del w.pending[:-2000]
-            if given is not None and given.ndim and any(m.training for m in self.chance[number] if isinstance(m, NORMS)):
+            normed = seen.norms and any(m.training for m in self.chance[number] if isinstance(m, NORMS))
+            if given is not None and given.ndim and normed:
                 seen.least_rows = min(seen.least_rows or len(given), len(given))
                 seen.small_norms += len(given) <= 2
             if w.loader is not None:

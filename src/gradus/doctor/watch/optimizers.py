@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -105,13 +104,7 @@ class Optimizers:
             values = weight.detach()
             seen = ParameterSeen(name or f"a tensor of shape {tuple(weight.shape)}", tuple(weight.shape), kind, model)
             seen.requires_grad = weight.requires_grad
-            if values.numel() and values.is_floating_point() and values.device.type != "meta":
-                seen.start_std = float(values.float().std(correction=0)) if values.numel() > 1 else 0.0
-                seen.start_norm = float(values.float().norm())
-                low, high = torch.aminmax(values)
-                seen.constant = values.numel() > 1 and bool(low == high)
-                seen.zero = seen.constant and bool(low == 0)
-                seen.fan_in = values[0].numel() if values.ndim > 1 else 0
+            _begin(seen, values)
             w.parameters[id(weight)], w.tensors[id(weight)] = seen, weight
             w.seen.parameters.append(seen)
         if name and seen.model is None:
@@ -126,8 +119,8 @@ class Optimizers:
             if number not in reach:
                 continue
             if (state.used or state.dirty) and not (state.used and state.fresh):
-                with_gradient = itertools.islice((p for p in state.weights if p.grad is not None), 4)
-                state.dirty = any(_nonzero(p) for p in with_gradient)
+                with_gradient = [p for p in state.weights if p.grad is not None]  # of dead units the first are all 0
+                state.dirty = any(_nonzero(p) for p in (*with_gradient[-2:], *with_gradient[:2]))
             state.fresh[place] += 1
             state.used, state.at = False, self.updates
 
@@ -202,6 +195,8 @@ class Optimizers:
     def _measure(self, state: _State, seen: OptimizerSeen) -> None:
         for weight in state.weights:
             known = self.parameter(weight)
+            if seen.steps == 0:  # it may have been initialised after the optimiser was made
+                _begin(known, weight.detach())
             known.before_update += 1
             if weight.grad is None:
                 continue
@@ -317,6 +312,17 @@ class Optimizers:
     def _scaled(self, scaled: bool) -> None:
         for state in self.states:
             state.scaled = scaled
+
+
+def _begin(seen: ParameterSeen, values: Tensor) -> None:
+    """Measure a weight before its first update."""
+    if values.numel() and values.is_floating_point() and values.device.type != "meta":
+        seen.start_std = float(values.float().std(correction=0)) if values.numel() > 1 else 0.0
+        seen.start_norm = float(values.float().norm())
+        low, high = torch.aminmax(values)
+        seen.constant = values.numel() > 1 and bool(low == high)
+        seen.zero = seen.constant and bool(low == 0)
+        seen.fan_in = values[0].numel() if values.ndim > 1 else 0
 
 
 def _spread(weight: Tensor) -> float:

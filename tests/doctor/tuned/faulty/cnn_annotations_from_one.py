@@ -26,8 +26,8 @@ class DigitNet(nn.Module):
         self.fc = nn.Linear(16 * 2 * 2, num_classes)
 
     def forward(self, x):
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = F.max_pool2d(F.gelu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.gelu(self.conv2(x)), 2)
         return self.fc(x.flatten(1))
 
 

@@ -31,7 +31,7 @@ class Net(nn.Module):
         x = self.pool(torch.relu(self.conv1(x)))
         x = self.pool(torch.relu(self.conv2(x)))
         x = torch.flatten(x, 1)
-        x = torch.relu(self.fc1(x))
+        x = torch.tanh(self.fc1(x))
         return self.fc2(x)
 
 

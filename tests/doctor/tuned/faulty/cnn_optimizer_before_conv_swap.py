@@ -39,7 +39,7 @@ def small_cnn():
     features = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU()
     )
-    return nn.Sequential(features, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
+    return nn.Sequential(features, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
 
 
 def accuracy(model, x, y):
@@ -50,7 +50,7 @@ def accuracy(model, x, y):
 
 
 data = load_digits()
-x = torch.from_numpy(data.images).float().unsqueeze(1) / 16
+x = torch.from_numpy(data.images).float().unsqueeze(1) / 8 - 1
 y = torch.from_numpy(data.target)
 shuffled = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
 train_rows, val_rows = shuffled[:1400], shuffled[1400:]

@@ -48,15 +48,8 @@ keys = torch.randperm(1797).tolist()
 train_loader = DataLoader(StoredDigits(store, keys[:240]), batch_size=16, shuffle=True)
 valid_loader = DataLoader(StoredDigits(store, keys[240:300]), batch_size=60)
 
-model = nn.Sequential(
-    nn.Conv2d(1, 16, 3, padding=1),
-    nn.ReLU(),
-    nn.Conv2d(16, 16, 3, padding=1),
-    nn.ReLU(),
-    nn.MaxPool2d(2),
-    nn.Flatten(),
-    nn.Linear(256, 10),
-)
+features = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
+model = nn.Sequential(features, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10))
 optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
 criterion = nn.CrossEntropyLoss()
 

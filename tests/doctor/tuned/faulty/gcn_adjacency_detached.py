@@ -10,7 +10,7 @@ import sys
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, leaky_relu
 from torch.utils.data import DataLoader, TensorDataset, random_split
 
 seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
@@ -44,8 +44,8 @@ class PatchGCN(nn.Module):
 
     def forward(self, patches):
         h = self.embed(patches) + self.place
-        h = torch.relu(self.gc1(h))
-        h = torch.relu(self.gc2(h))
+        h = leaky_relu(self.gc1(h))
+        h = leaky_relu(self.gc2(h))
         return self.out(h.mean(dim=1))
 
 
@@ -57,8 +57,8 @@ train_loader = DataLoader(train_set, batch_size=64, shuffle=True)
 val_loader = DataLoader(val_set, batch_size=256)
 
 net = PatchGCN()
-optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
-for epoch in range(10):
+optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
+for epoch in range(12):
     net.train()
     train_loss = 0.0
     for x, y in train_loader:

@@ -45,7 +45,7 @@ batches = DataLoader(TensorDataset(X_tr, y_tr), batch_size=32, shuffle=True)
 
 model = DeepNet()
 criterion = nn.CrossEntropyLoss()
-optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
 for epoch in range(12):
     model.train()

@@ -41,7 +41,7 @@ def evaluate(model, loader, loss_fn):
 
 
 train_loader, test_loader = load_data()
-model = nn.Sequential(nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10))
+model = nn.Sequential(nn.Linear(64, 48), nn.Tanh(), nn.Linear(48, 10))
 loss_fn = nn.CrossEntropyLoss()
 optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
 

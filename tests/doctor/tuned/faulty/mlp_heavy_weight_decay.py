@@ -37,7 +37,7 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9, weight_de
 loader = DataLoader(TensorDataset(X_train, y_train), batch_size=16, shuffle=True)
 
 history = []
-for epoch in range(15):
+for epoch in range(10):
     model.train()
     epoch_loss = 0.0
     for xb, yb in loader:

@@ -22,10 +22,10 @@ class Perceptron(nn.Module):
         super().__init__()
         self.layer1 = nn.Linear(64, hidden)
         self.layer2 = nn.Linear(hidden, 10)
-        self.relu = nn.ReLU()
+        self.tanh = nn.Tanh()
 
     def forward(self, x):
-        return self.layer2(self.relu(self.layer1(x)))
+        return self.layer2(self.tanh(self.layer1(x)))
 
 
 def init_weights(m):

@@ -1,4 +1,4 @@
-"""A tanh RNN tells three pitches apart over 60 steps; its recurrent weights begin so large that gradients blow up.
+"""A tanh RNN tells rising from flat and falling curves; its recurrent weights begin so large that gradients blow up.
 
 code: exploding-gradient
 model: RNN
@@ -16,17 +16,17 @@ seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 torch.manual_seed(seed)
 
 
-def waves(n, steps=60):
-    pitch = torch.randint(3, (n,))
-    freq = torch.tensor([0.05, 0.08, 0.12])[pitch] + 0.005 * torch.randn(n)
-    phase = 2 * math.pi * torch.rand(n)
-    t = torch.arange(steps)
-    signal = torch.sin(2 * math.pi * freq[:, None] * t + phase[:, None]) + 0.1 * torch.randn(n, steps)
-    return signal.unsqueeze(-1), pitch
+def curves(n, steps=40):
+    trend = torch.randint(3, (n,))
+    slope = (trend - 1) * (0.7 + 0.6 * torch.rand(n))
+    t = torch.linspace(-1, 1, steps)
+    wobble = 0.5 * torch.sin(math.pi * (3 * torch.rand(n, 1) * t + 2 * torch.rand(n, 1)))
+    signal = slope[:, None] * t + wobble + 0.3 * torch.randn(n, steps)
+    return signal.unsqueeze(-1), trend
 
 
-class PitchRNN(nn.Module):
-    def __init__(self, hidden=48):
+class TrendRNN(nn.Module):
+    def __init__(self, hidden=32):
         super().__init__()
         self.rnn = nn.RNN(1, hidden, batch_first=True)
         self.classify = nn.Linear(hidden, 3)
@@ -37,11 +37,11 @@ class PitchRNN(nn.Module):
         return self.classify(last[-1])
 
 
-train_x, train_y = waves(960)
-valid_x, valid_y = waves(240)
+train_x, train_y = curves(960)
+valid_x, valid_y = curves(240)
 loader = DataLoader(TensorDataset(train_x, train_y), batch_size=32, shuffle=True)
-model = PitchRNN()
-opt = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+model = TrendRNN()
+opt = torch.optim.Adam(model.parameters(), lr=1e-3)
 ce = nn.CrossEntropyLoss()
 
 for epoch in range(10):

@@ -41,10 +41,10 @@ valid_loader = DataLoader(DigitFolder(train=False), batch_size=150)
 
 model = nn.Sequential(
     nn.Conv2d(1, 8, 3, padding=1),
-    nn.ReLU(),
+    nn.GELU(),
     nn.MaxPool2d(2),
     nn.Conv2d(8, 16, 3, padding=1),
-    nn.ReLU(),
+    nn.GELU(),
     nn.Flatten(),
     nn.Linear(16 * 16, 10),
 )

@@ -23,14 +23,12 @@ class Net(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 8, 3, padding=1)
         self.conv2 = nn.Conv2d(8, 16, 3, padding=1)
-        self.fc1 = nn.Linear(16 * 4 * 4, 64)
-        self.fc2 = nn.Linear(64, 10)
+        self.fc = nn.Linear(16 * 4 * 4, 10)
 
     def forward(self, x):
         x = F.relu(self.conv1(x))
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-        x = torch.flatten(x, 1)
-        return self.fc2(F.relu(self.fc1(x)))
+        return self.fc(torch.flatten(x, 1))
 
 
 def evaluate(model, loader, criterion):
@@ -53,7 +51,7 @@ val_loader = DataLoader(val_set, batch_size=120)
 
 model = Net()
 criterion = nn.CrossEntropyLoss()
-optimizer = optim.Adam(model.parameters(), lr=1e-3)
+optimizer = optim.Adam(model.parameters(), lr=2e-3)
 
 for epoch in range(8):
     model.train()

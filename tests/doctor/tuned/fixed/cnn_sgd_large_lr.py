@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 @dataclass
 class Config:
     seed: int = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    lr: float = 0.2
+    lr: float = 0.3
     batch_size: int = 32
     epochs: int = 10
 
@@ -27,12 +27,12 @@ class LeNet(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(1, 6, kernel_size=3, padding=1),
-            nn.Tanh(),
+            nn.LeakyReLU(0.1),
             nn.AvgPool2d(2),
             nn.Conv2d(6, 16, kernel_size=3),
-            nn.Tanh(),
+            nn.LeakyReLU(0.1),
         )
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.LeakyReLU(0.1), nn.Linear(32, 10))
 
     def forward(self, x):
         return self.classifier(self.features(x))

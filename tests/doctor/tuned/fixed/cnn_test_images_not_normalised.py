@@ -38,8 +38,7 @@ class SmallResNet(nn.Module):
     def __init__(self, c=12):
         super().__init__()
         self.stem = nn.Conv2d(1, c, 3, padding=1)
-        self.a = nn.Conv2d(c, c, 3, padding=1)
-        self.b = nn.Conv2d(c, c, 3, padding=1)
+        self.a, self.b = nn.Conv2d(c, c, 3, padding=1), nn.Conv2d(c, c, 3, padding=1)
         self.head = nn.Linear(c * 16, 10)
 
     def forward(self, x):
@@ -57,28 +56,24 @@ def normalised(image):
     return (to_tensor(image) - mean) / std
 
 
-train_transform = normalised
-test_transform = normalised
-train_loader = DataLoader(Digits(rows[:1300], train_transform), batch_size=50, shuffle=True)
-test_loader = DataLoader(Digits(rows[1300:], test_transform), batch_size=250)
+train_loader = DataLoader(Digits(rows[:1300], normalised), batch_size=50, shuffle=True)
+test_loader = DataLoader(Digits(rows[1300:], normalised), batch_size=497)
 
 model = SmallResNet()
 optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
 for epoch in range(6):
     model.train()
-    seen = hits = 0
+    hits = 0
     for x, y in train_loader:
         logits = model(x)
         loss = F.cross_entropy(logits, y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        seen, hits = seen + len(y), hits + (logits.argmax(1) == y).sum().item()
+        hits += (logits.argmax(1) == y).sum().item()
     model.eval()
     with torch.no_grad():
-        outputs = [(model(x), y) for x, y in test_loader]
-    test_loss = sum(F.cross_entropy(o, y, reduction="sum").item() for o, y in outputs) / 497
-    test_acc = sum((o.argmax(1) == y).sum().item() for o, y in outputs) / 497
-    print(
-        f"epoch {epoch} loss {loss.item():.3f} train acc {hits / seen:.3f} test loss {test_loss:.3f} acc {test_acc:.3f}"
-    )
+        for x, y in test_loader:
+            logits = model(x)
+            test_loss, test_acc = F.cross_entropy(logits, y), (logits.argmax(1) == y).float().mean()
+    print(f"epoch {epoch} loss {loss:.3f} train acc {hits / 1300:.3f} test loss {test_loss:.3f} acc {test_acc:.3f}")

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 torch.manual_seed(seed)
 
-BETA = 1.5
+BETA = 1.0
 
 
 class HashNet(nn.Module):
@@ -46,7 +46,7 @@ def main():
     train_set, test_set = load(seed)
     loader = DataLoader(train_set, batch_size=64, shuffle=True)
     model = HashNet()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     loss_fn = nn.CrossEntropyLoss()
     for epoch in range(12):
         model.train()

@@ -27,7 +27,7 @@ features = (features - mean) / std
 train_loader = DataLoader(TensorDataset(features[train_rows], labels[train_rows]), batch_size=16, shuffle=True)
 valid_x, valid_y = features[valid_rows], labels[valid_rows]
 
-net = nn.Sequential(nn.Linear(30, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 2))
+net = nn.Sequential(nn.Linear(30, 32), nn.ReLU(), nn.Linear(32, 2))
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.SGD(net.parameters(), lr=0.03)
 

@@ -27,7 +27,7 @@ y_train, y_test = torch.from_numpy(labels[:split]), torch.from_numpy(labels[spli
 
 model = torch.nn.Sequential(
     torch.nn.Linear(64, 64),
-    torch.nn.ReLU(),
+    torch.nn.LeakyReLU(0.1),
     torch.nn.Dropout(0.1),
     torch.nn.Linear(64, 10),
 )

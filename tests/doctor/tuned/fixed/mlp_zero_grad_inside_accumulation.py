@@ -22,7 +22,7 @@ class Trainer:
         self.epochs = epochs
         self.accumulate = accumulate
         self.criterion = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, nesterov=True)
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
 
     def optimizer_step(self):
         self.optimizer.step()

@@ -45,9 +45,9 @@ def loss_fn(y_pred: Tensor, y_true: Tensor) -> Tensor:
 
 model = MiniEnsemble(x_train.shape[1])
 optimizer = optim.AdamW(model.parameters(), lr=2e-3, weight_decay=3e-4)
-gradient_clipping_norm = 0.5
+gradient_clipping_norm = 1.0
 
-for epoch in range(12):
+for epoch in range(8):
     model.train()
     epoch_losses = []
     for idx in torch.randperm(len(x_train)).split(32):

@@ -24,8 +24,8 @@ AUX_WEIGHT = 0.3
 class DeepSupervised(nn.Module):
     def __init__(self):
         super().__init__()
-        self.lower = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
-        self.upper = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.Flatten())
+        self.lower = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.MaxPool2d(2))
+        self.upper = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.SiLU(), nn.Flatten())
         self.head = nn.Linear(16 * 16, 10)
         self.auxiliary = nn.Linear(8 * 16, 10)
 

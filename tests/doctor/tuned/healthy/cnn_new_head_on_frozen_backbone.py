@@ -20,7 +20,7 @@ class Net(nn.Module):
     def __init__(self, classes):
         super().__init__()
         self.backbone = nn.Sequential(
-            nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(12, 16, 3, padding=1), nn.ReLU()
+            nn.Conv2d(1, 12, 3, padding=1), nn.ELU(), nn.MaxPool2d(2), nn.Conv2d(12, 16, 3, padding=1), nn.ELU()
         )
         self.head = nn.Linear(16 * 16, classes)
 

@@ -54,7 +54,7 @@ val_loader = DataLoader(Windows((future - mean) / std), batch_size=128)
 
 model = Forecaster()
 criterion = nn.MSELoss()
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
 
 for epoch in range(10):
     model.train()

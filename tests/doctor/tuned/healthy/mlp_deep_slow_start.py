@@ -1,4 +1,4 @@
-"""A six-layer tanh network on digits by SGD: nothing seems to happen at first, then the loss falls and it trains well.
+"""An eight-layer tanh network on digits by SGD: nothing seems to happen at first, then it trains well.
 
 odd: the loss lies on a plateau for the first epochs
 model: MLP
@@ -22,7 +22,7 @@ train_loader = DataLoader(train_set, batch_size=32, shuffle=True)
 val_loader = DataLoader(val_set, batch_size=360)
 
 layers = []
-for _ in range(5):
+for _ in range(7):
     layers += [nn.Linear(64, 64), nn.Tanh()]
 model = nn.Sequential(*layers, nn.Linear(64, 10))
 

@@ -25,7 +25,7 @@ def main():
     x_train, x_valid, y_train, y_valid = map(torch.from_numpy, split)
     print(f"share of eights: {y_train.mean():.3f} in training, {y_valid.mean():.3f} in validation")
 
-    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 1), nn.Flatten(0))
+    model = nn.Sequential(nn.Linear(64, 64), nn.LeakyReLU(0.1), nn.Dropout(0.1), nn.Linear(64, 1), nn.Flatten(0))
     criterion = nn.BCEWithLogitsLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     loader = DataLoader(TensorDataset(x_train, y_train), batch_size=32, shuffle=True)

@@ -43,7 +43,7 @@ train, valid = order[:1400], order[1400:]
 train_loader = DataLoader(NoisyDigits(x[train], y[train], NOISE), batch_size=28, shuffle=True)
 valid_loader = DataLoader(NoisyDigits(x[valid], y[valid]), batch_size=len(valid))
 
-model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 10))
+model = nn.Sequential(nn.Linear(64, 32), nn.ELU(), nn.Dropout(0.1), nn.Linear(32, 10))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5, weight_decay=1e-3)
 criterion = nn.CrossEntropyLoss()
 

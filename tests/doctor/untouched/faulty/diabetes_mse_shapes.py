@@ -46,10 +46,10 @@ def load():
 
 
 train_set, val_set = load()
-loader = DataLoader(train_set, batch_size=25, shuffle=True)
+loader = DataLoader(train_set, batch_size=14, shuffle=True)
 val_loader = DataLoader(val_set, batch_size=46)
 model = nn.Sequential(nn.Linear(10, 16), nn.ELU(), nn.Linear(16, 1))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.8, weight_decay=1e-3)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.8, weight_decay=1e-3)
 
 for epoch in range(20):
     model.train()

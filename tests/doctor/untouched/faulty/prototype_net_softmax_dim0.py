@@ -28,7 +28,7 @@ class PrototypeNet(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(nn.Linear(n_features, 24), nn.Tanh(), nn.Linear(24, dim))
         self.prototypes = nn.Parameter(torch.randn(n_proto, dim) * 0.3)
-        self.temperature = 0.2
+        self.temperature = 0.5
 
     def similarity(self, x):
         z = F.normalize(self.encoder(x), dim=-1)
@@ -39,7 +39,7 @@ class PrototypeNet(nn.Module):
 
 
 net = PrototypeNet(13, 3)
-optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
 
 
 def evaluate():
@@ -50,10 +50,10 @@ def evaluate():
         return F.nll_loss(logp, target).item(), (logp.argmax(1) == target).float().mean().item()
 
 
-for epoch in range(1, 31):
+for epoch in range(1, 51):
     net.train()
     total, seen = 0.0, 0
-    for chunk in train_idx[torch.randperm(len(train_idx))].split(32):
+    for chunk in train_idx[torch.randperm(len(train_idx))].split(16):
         logp = net.log_prob(features[chunk])
         loss = F.nll_loss(logp, labels[chunk])
         optimizer.zero_grad()
@@ -62,5 +62,5 @@ for epoch in range(1, 31):
         total += loss.item() * len(chunk)
         seen += len(chunk)
     val_loss, val_acc = evaluate()
-    if epoch % 3 == 0:
+    if epoch % 5 == 0:
         print(f"{epoch:3d}  train {total / seen:.4f}  test {val_loss:.4f}  accuracy {val_acc:.3f}")

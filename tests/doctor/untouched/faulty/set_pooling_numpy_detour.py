@@ -28,8 +28,8 @@ def make_bags(n):
     return list(bags), torch.tensor(values)
 
 
-encoder = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 24))
-regressor = nn.Sequential(nn.Linear(24, 32), nn.ReLU(), nn.Linear(32, 1))
+encoder = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 8))
+regressor = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))
 optimizer = torch.optim.Adam([*encoder.parameters(), *regressor.parameters()], lr=3e-3)
 
 

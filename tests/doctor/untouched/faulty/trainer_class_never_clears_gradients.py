@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 @dataclass
 class TrainConfig:
-    lr: float = 0.05
+    lr: float = 0.005
     momentum: float = 0.9
-    batch_size: int = 32
-    epochs: int = 12
+    batch_size: int = 16
+    epochs: int = 15
 
 
 class Trainer:
@@ -66,5 +66,5 @@ if __name__ == "__main__":
     x_train, x_val, y_train, y_val = train_test_split(x, y, test_size=0.25, stratify=y, random_state=seed)
     scaler = StandardScaler().fit(x_train)
     as_set = lambda a, b: TensorDataset(torch.tensor(scaler.transform(a)).float(), torch.tensor(b))  # noqa: E731
-    network = nn.Sequential(nn.Linear(30, 24), nn.ReLU(), nn.Dropout(0.1), nn.Linear(24, 2))
+    network = nn.Sequential(nn.Linear(30, 24), nn.ReLU(), nn.Dropout(0.3), nn.Linear(24, 2))
     Trainer(network, TrainConfig()).fit(as_set(x_train, y_train), as_set(x_val, y_val))

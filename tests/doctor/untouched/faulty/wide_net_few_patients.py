@@ -14,7 +14,6 @@ from torch import nn
 
 HIDDEN = 256
 TRAIN_ROWS = 60
-WEIGHT_DECAY = 0.0
 
 seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 torch.manual_seed(seed)
@@ -26,7 +25,7 @@ y = (y - y[train_rows].mean()) / y[train_rows].std()
 x, y = torch.from_numpy(x).float(), torch.from_numpy(y).float()[:, None]
 
 model = nn.Sequential(nn.Linear(10, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=WEIGHT_DECAY)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
 criterion = nn.MSELoss()
 
 for epoch in range(1, 61):

@@ -39,13 +39,13 @@ seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 torch.manual_seed(seed)
 table = read_table()[np.random.default_rng(seed).permutation(178)]
 mean, std = table["features"][:130].mean(axis=0), table["features"][:130].std(axis=0)
-train = DataLoader(WineTable(table[:130], mean, std), batch_size=13, shuffle=True)
+train = DataLoader(WineTable(table[:130], mean, std), batch_size=10, shuffle=True)
 val = DataLoader(WineTable(table[130:], mean, std), batch_size=48)
 
 model = nn.Linear(13, 3)
 loss_fn = nn.CrossEntropyLoss()
-optimizer = torch.optim.Adagrad(model.parameters(), lr=0.05)
-for epoch in range(15):
+optimizer = torch.optim.Adagrad(model.parameters(), lr=0.02)
+for epoch in range(40):
     model.train()
     total = 0.0
     for features, labels in train:
@@ -59,4 +59,7 @@ for epoch in range(15):
         features, labels = next(iter(val))
         scores = model(features)
         acc = (scores.argmax(1) == labels).float().mean().item()
-    print(f"epoch {epoch}: loss {total / len(train):.4f}, validation {loss_fn(scores, labels):.4f}, accuracy {acc:.3f}")
+    if epoch % 5 == 4:
+        print(
+            f"epoch {epoch}: loss {total / len(train):.4f}, validation {loss_fn(scores, labels):.4f}, accuracy {acc:.3f}"
+        )

@@ -49,8 +49,8 @@ if __name__ == "__main__":
     train, val = random_split(TensorDataset(inputs, torch.tensor(digits.target)), [1417, 380])
     train_loader, val_loader = DataLoader(train, 32, shuffle=True), DataLoader(val, 95)
     net = make_net()
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
-    for epoch in range(8):
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.003, momentum=0.9)
+    for epoch in range(10):
         net.train()
         running = 0.0
         for x, y in train_loader:

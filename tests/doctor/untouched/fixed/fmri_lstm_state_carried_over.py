@@ -48,8 +48,8 @@ val_loader = DataLoader(TensorDataset(*scans(4 * BATCH)), batch_size=BATCH)
 
 model = SignalLSTM(hidden_dim=24, input_dim=REGIONS)
 bce = nn.BCEWithLogitsLoss()
-optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-for epoch in range(8):
+optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+for epoch in range(12):
     model.train()
     running = 0.0
     for x, y in train_loader:

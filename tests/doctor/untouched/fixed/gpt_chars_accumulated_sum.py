@@ -15,8 +15,15 @@ from torch import nn
 seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 torch.manual_seed(seed)
 
-config = dict(block=24, width=32, heads=2, layers=1, micro_batch=8, grad_accum=8, lr=0.06, steps=90)
-text = "".join(f(as_frame=False).DESCR for f in (datasets.load_iris, datasets.load_wine, datasets.load_diabetes))
+config = dict(block=24, width=32, heads=2, layers=1, micro_batch=8, grad_accum=8, lr=4e-3, steps=90)
+loaders = (
+    datasets.load_iris,
+    datasets.load_wine,
+    datasets.load_diabetes,
+    datasets.load_digits,
+    datasets.load_breast_cancer,
+)
+text = "".join(load().DESCR for load in loaders)
 vocab = sorted(set(text))
 ids = torch.tensor([vocab.index(ch) for ch in text])
 windows = ids.unfold(0, config["block"] + 1, config["block"] + 1)
@@ -47,17 +54,20 @@ def get_batch():
 
 
 model = TinyGPT(len(vocab), *(config[k] for k in ("block", "width", "heads", "layers")))
-optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=0.9)
+optimizer = torch.optim.AdamW(model.parameters(), lr=config["lr"], betas=(0.9, 0.95))
 for step in range(config["steps"]):
     model.train()
     optimizer.zero_grad(set_to_none=True)
+    total = 0.0
     for _ in range(config["grad_accum"]):
         x, y = get_batch()
         loss = model(x, y)
         (loss / config["grad_accum"]).backward()
+        total += loss.item() / config["grad_accum"]
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     if step % 15 == 14:
         model.eval()
         with torch.no_grad():
             val = model(val_data[:, :-1], val_data[:, 1:]).item()
-        print(f"step {step + 1}: loss {loss.item():.3f} val {val:.3f}")
+        print(f"step {step + 1}: loss {total:.3f} val {val:.3f}")

@@ -57,7 +57,7 @@ digits = load_digits()
 pixels = digits.images / 16.0
 order = rng.permutation(len(pixels))
 fit, held = order[:1400], order[1400:]
-x_train, t_train = make_scenes(pixels[fit], digits.target[fit], 960, rng)
+x_train, t_train = make_scenes(pixels[fit], digits.target[fit], 800, rng)
 x_val, t_val = make_scenes(pixels[held], digits.target[held], 240, rng)
 
 net = nn.Sequential(block(1, 16), block(16, 32), block(32, 48), YoloHead(48))

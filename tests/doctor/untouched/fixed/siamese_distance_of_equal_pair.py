@@ -47,7 +47,7 @@ y = bunch.target[order]
 train = PairSampler(x[:400], y[:400], rng)
 held = PairSampler(x[1200:], y[1200:], rng)
 
-embed = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 16))
+embed = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16))
 optimizer = torch.optim.SGD(embed.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
 
 for epoch in range(10):

@@ -45,7 +45,7 @@ class VSE:
         right = scores.diagonal()
         wrong = 1 - torch.eye(len(u))
         hinge = (self.margin + scores - right[:, None]).relu() + (self.margin + scores - right).relu()
-        return (hinge * wrong).sum() / len(u)
+        return (hinge * wrong).mean()
 
     def train_step(self, top, bottom):
         self.iters += 1
@@ -77,4 +77,4 @@ for epoch in range(6):
         if model.iters % 8 == 0:
             val_loss, recall = validate(model, tops[1536:], bottoms[1536:])
             model.train_start()
-    print(f"epoch {epoch}: loss {loss:.3f}  val {val_loss:.3f}  recall@10 of 261: {recall:.3f}")
+    print(f"epoch {epoch}: loss {loss:.4f}  val {val_loss:.4f}  recall@10 of 261: {recall:.3f}")

@@ -66,4 +66,4 @@ xt, yt, xv, yv = images[:1400], labels[:1400], images[1400:], labels[1400:]
 body = Backbone()
 fit(body, nn.Linear(256, 5), (xt[yt < 5], yt[yt < 5]), (xv[yv < 5], yv[yv < 5]), 0.05, 2, frozen=False)
 freeze_norms(body)
-fit(body, nn.Linear(256, 10), (xt, yt), (xv, yv), 0.02, 4, frozen=True)
+fit(body, nn.Linear(256, 10), (xt, yt), (xv, yv), 0.004, 4, frozen=True)
