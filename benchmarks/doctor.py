@@ -18,7 +18,6 @@ import dataclasses
 import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import json
 import math
 import os
@@ -34,19 +33,20 @@ from typing import Any
 
 import doctor_rivals
 import torch
-from doctor_rivals import TOOLS, Kind, Said
+from doctor_rivals import KINDS, TOOLS, Kind, Said
 
 import gradus
 import gradus.doctor.judge
 import gradus.doctor.script
+import gradus.doctor.watch
 import gradus.doctor.words
-from gradus.doctor import watch
 from gradus.doctor.rule import rules
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT / "tests" / "doctor"))
 bed: Any = importlib.import_module("bed")
+KILLED = "killed"  # in how a run ended that its time limit stopped
 OFTEN = 0.1  # a kind of message that is raised on a larger share of the healthy scripts names nothing
 
 
@@ -55,6 +55,8 @@ class Ours:
     """What the doctor said of a script with one seed."""
 
     codes: list[str]
+    notes: list[str]
+    died: bool
     ended: str
     seconds: float
 
@@ -69,7 +71,7 @@ class Row:
     rivals: dict[str, Said] = field(default_factory=dict)
 
     def verdicts(self) -> list[str]:
-        return [bed.verdict(self.case, bed.Result(codes=one.codes)) for one in self.ours]
+        return [bed.verdict(self.case, bed.Result(codes=one.codes, notes=one.notes, died=one.died)) for one in self.ours]
 
 
 # running
@@ -114,8 +116,9 @@ def run_ours(cache: Cache, stamp: str, case: Any, seed: int, watched: bool) -> O
     found = cache.get(key)
     if found is None:
         result = bed.examine(case.path, seed, watched=watched)
-        found = {"codes": result.codes, "ended": result.ended, "seconds": result.seconds}
-        cache.put(key, found)
+        found = {key: getattr(result, key) for key in ("codes", "notes", "died", "ended", "seconds")}
+        if not result.died:
+            cache.put(key, found)
     return Ours(**found)
 
 
@@ -124,7 +127,8 @@ def run_rival(cache: Cache, stamp: str, name: str, folder: Path, case: Any, seed
     found = cache.get(key)
     if found is None:
         found = dataclasses.asdict(doctor_rivals.run(name, folder, case.path, seed))
-        cache.put(key, found)
+        if KILLED not in found["ended"]:
+            cache.put(key, found)
     return Said(**found)
 
 
@@ -158,9 +162,13 @@ def run_all(asked: argparse.Namespace, cases: list[Any], versions: dict[str, str
         others = "".join(f" | {name}: {', '.join(said.kinds) or '-'}" for name, said in sorted(row.rivals.items()))
         took = time.perf_counter() - begun
         print(f"{number + 1}/{len(cases)} {case.name} [{case.code}] {told} ({took:.0f} s){others}", flush=True)
+        for one in row.ours:
+            if KILLED in one.ended:
+                print(f"   ours: {one.ended}", flush=True)
         for name, said in sorted(row.rivals.items()):
-            if said.trouble:
-                print(f"   {name}: {said.trouble}", flush=True)
+            if said.trouble or said.ended or not said.attached:
+                attached = "" if said.attached else "not attached"
+                print(f"   {name}: {'; '.join(filter(None, (attached, said.trouble, said.ended)))}", flush=True)
     return rows
 
 
@@ -188,7 +196,7 @@ def shared(hits: Iterable[bool], scripts: int) -> str:
 
 
 def kind_of(name: str, kind: str) -> Kind:
-    return TOOLS[name].kinds.get(kind, Kind("not in the table"))
+    return KINDS[name].get(kind, Kind("not in the table"))
 
 
 def alarmed(name: str, said: Said) -> bool:
@@ -222,7 +230,7 @@ def written(asked: argparse.Namespace, rows: list[Row], versions: dict[str, str]
             "# `gradus doctor`: what it names, and where it errs\n",
             _about(asked, rows, versions, cached),
             "## Ours\n",
-            table(("scripts", "all seeds", *parts), _ours(rows, parts)),
+            table(("scripts", "all seeds: runs", *parts), _ours(rows, parts)),
             _errors(rows),
             *(["## Beside other packages\n", _beside(asked, rows, parts, versions, too_common)] if versions else []),
             "## Case by case\n",
@@ -234,29 +242,29 @@ def written(asked: argparse.Namespace, rows: list[Row], versions: dict[str, str]
 
 
 def _about(asked: argparse.Namespace, rows: list[Row], versions: dict[str, str], cached: int) -> str:
-    model = next(
-        (line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")),
-        platform.processor() or "unknown",
-    )
+    lines = (line.split(":", 1) for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name"))
+    model = next((line[1].strip() for line in lines), platform.processor() or "unknown")
     others = ", ".join(f"{name} {version}" for name, version in versions.items()) or "none"
     missing = [name for name in TOOLS if name not in versions and not asked.without_rivals]
-    counts = {k: sum(row.case.kind == k for row in rows) for k in bed.KINDS}
-    pickled = f" {cached} single runs were read from a cache of runs of the same scripts and programs." if cached else ""
+    counts = {kind: sum(row.case.kind == kind for row in rows) for kind in bed.KINDS}
+    kept = f" {cached} single runs were read from a cache of runs of the same scripts and programs." if cached else ""
+    killed = sum(KILLED in one.ended for row in rows for one in row.ours)
     return (
         "Written by `python benchmarks/doctor.py`; not edited by hand.\n\n"
-        f"- Run on {date.today().isoformat()}, seeds {', '.join(map(str, asked.seeds))}, one thread a script.{pickled}\n"
+        f"- Run on {date.today().isoformat()}, seeds {', '.join(map(str, asked.seeds))}, one thread a script.{kept}\n"
         f"- gradus {gradus.__version__}, torch {torch.__version__}, Python {platform.python_version()}, {model}, "
         f"{os.cpu_count()} cores.\n"
         f"- Other packages, with seed {asked.seeds[0]}: {others}."
         + (f" Not in the folder, and left out: {', '.join(missing)}." if missing else "")
-        + f"\n- {counts['faulty']} scripts with one fault each, {counts['fixed']} mended twins, {counts['healthy']} odd "
-        "but healthy scripts. The rules were made with the part *tuned* in view, and the part *untouched* was not looked "
-        "at for it.\n"
-        "- **The test-bed is ours**: we chose the faults and wrote the scripts, and the faults are those that our rules "
-        "have codes for. That favours ours: the other packages were made for other faults, too, and most were made for "
-        "longer trainings. The table compares what happens on these scripts, not what the packages are worth.\n"
-        "- Intervals are Wilson's, 95 %, of the share over all runs, with the number of *scripts* as n, since runs of one "
-        "script with several seeds are hardly independent.\n"
+        + f"\n- {counts['faulty']} scripts with one fault each, {counts['fixed']} mended twins, {counts['healthy']} "
+        "odd but healthy scripts. The rules were made with the part *tuned* in view; the part *untouched* was kept "
+        "out of sight.\n"
+        + (f"- {killed} runs of ours were killed after {bed.SECONDS} s, and count as silent.\n" if killed else "")
+        + "- **The test-bed is ours**: we chose the faults and wrote the scripts, and the faults are those that our "
+        "rules have codes for. That favours ours: the other packages were made for other faults, too, and for longer "
+        "trainings. The tables compare what happens on these scripts, not what the packages are worth.\n"
+        "- Intervals are Wilson's, 95 %, of the share over all runs, with the number of *scripts* as n, since runs of "
+        "one script with several seeds are hardly independent.\n"
     )
 
 
@@ -297,7 +305,11 @@ def _errors(rows: list[Row]) -> str:
 
 
 def _beside(
-    asked: argparse.Namespace, rows: list[Row], parts: list[str], versions: dict[str, str], too_common: dict[str, set[str]]
+    asked: argparse.Namespace,
+    rows: list[Row],
+    parts: list[str],
+    versions: dict[str, str],
+    too_common: dict[str, set[str]],
 ) -> str:
     lines = []
     for part in parts:
@@ -319,29 +331,32 @@ def _beside(
                 part, name, shared(said["faulty"], len(of["faulty"])), shared(named, len(named)),
                 shared(said["healthy"], len(of["healthy"])), shared(said["fixed"], len(of["fixed"])),
                 _ratio([row.rivals[name].seconds / row.bare for row in every if row.rivals[name].seconds]),
-                sum(row.rivals[name].attached for row in every), broken,
+                str(sum(row.rivals[name].attached for row in every)), str(broken),
             ])  # fmt: skip
-    head = ("part", "", "faulty: any alarm", "faulty: cause named", "healthy: an alarm", "mended: an alarm", "time ratio",
-            "attached", "broken")  # fmt: skip
+    head = (
+        "part", "", "faulty: any alarm", "faulty: cause named", "healthy: an alarm", "mended: an alarm", "time ratio",
+        "attached", "broken",
+    )  # fmt: skip
     notes = (
-        f"\nAll with seed {asked.seeds[0]}, in turns. The time ratio is the median over the scripts of the seconds under a "
-        "tool by those of the script by itself (in brackets: the largest); loading a package isn't counted. Attached: "
-        "scripts that it could be attached to; what ends before its first pass counts as no alarm. Broken: scripts that "
-        "end with an exception under it, and well without it.\n\n"
-        "**Named** means for them: one of the messages is of a kind that is a fair name of the case's code (the table at "
-        f"the end, generous in doubt), and the same tool raises this kind on at most {OFTEN:.0%} of the healthy scripts, "
-        "for what is said of everything names nothing. Ours must give the very code. Advice on speed and style is switched "
-        "off or not counted.\n\nHow each is attached to a script that doesn't know of it:\n\n"
+        f"\nAll with seed {asked.seeds[0]}, in turns. The time ratio is the median over the scripts of the seconds "
+        "under a tool by those of the script by itself (in brackets: the largest); loading a package isn't counted. "
+        "Attached: scripts that it could be attached to; what ends before its first pass counts as no alarm. "
+        "Broken: scripts that end with an exception under it, or not within "
+        f"{doctor_rivals.SECONDS} s, and well under ours.\n\n"
+        "**Named** means for them: one of the messages is of a kind that is a fair name of the case's code (the table "
+        "at the end, which is that at the top of `benchmarks/doctor_rivals.py`, generous in doubt), and the same tool "
+        f"raises this kind on at most {OFTEN:.0%} of the healthy scripts, for what is said of everything names "
+        "nothing. Ours must give the very code. Advice on speed and style is switched off or not counted as an alarm; "
+        "it may name a fault all the same.\n\n"
+        "How each is attached to a script that doesn't know of it (those that hook into training: to the first "
+        "outermost module that is called with gradients and has weights of an optimizer, just before that call, and to "
+        "that optimizer):\n\n"
     )
     hows = "".join(
         f"- {name}: {TOOLS[name].how}" + (f" Off: {TOOLS[name].off}." if TOOLS[name].off else "") + "\n"
         for name in versions
     )
-    return (
-        table(head, lines) + notes
-        + "Those that hook into training are attached to the first outermost module that is called with gradients and has "
-        "weights of an optimizer, just before that call, and to that optimizer.\n\n" + hows
-    )  # fmt: skip
+    return table(head, lines) + notes + hows
 
 
 def _ratio(ratios: list[float]) -> str:
@@ -354,7 +369,8 @@ def _case_by_case(rows: list[Row], versions: dict[str, str], too_common: dict[st
         if row.case.kind != "faulty":
             continue
         firsts = [one.codes[0] if one.codes else "nothing" for one in row.ours]
-        told = [f"{first} ({firsts.count(first)})" if len(set(firsts)) > 1 else first for first in dict.fromkeys(firsts)]
+        counted = {first: f"{first} ({firsts.count(first)})" for first in firsts}
+        told = list(counted.values() if len(counted) > 1 else counted)
         named = sum(verdict != "MISSED" for verdict in row.verdicts())
         who = [name for name in versions if names(name, row.rivals[name], row.case.code, too_common[name])]
         lines.append(
@@ -370,7 +386,7 @@ def _mapping(rows: list[Row], versions: dict[str, str], too_common: dict[str, se
     lines = []
     for name in versions:
         met = {kind for row in rows for kind in row.rivals[name].kinds}
-        for kind in [*TOOLS[name].kinds, *sorted(met - set(TOOLS[name].kinds))]:
+        for kind in [*KINDS[name], *sorted(met - set(KINDS[name]))]:
             meant, times = kind_of(name, kind), sum(kind in row.rivals[name].kinds for row in healthy)
             lines.append([
                 name, kind, meant.says, ", ".join(meant.codes) or "-", "yes" if meant.alarm else "no",
@@ -393,13 +409,12 @@ def main() -> None:
         parser.error("give --rivals FOLDER (see doctor_rivals.py) or --without-rivals")
     versions = {} if asked.without_rivals else versions_in(asked.rivals)
     for name in TOOLS:
-        unknown = {code for kind in TOOLS[name].kinds.values() for code in kind.codes} - set(rules())
+        unknown = {code for kind in KINDS[name].values() for code in kind.codes} - set(rules())
         if unknown:
             parser.error(f"{name} is mapped to codes that no rule has: {', '.join(sorted(unknown))}")
         if name not in versions and not asked.without_rivals:
             print(f"{name} isn't in the folder: left out")
     torch.set_num_threads(1)
-    importlib.import_module(watch.__name__)  # all loaded once, before the forks
     cases = [
         case for case in bed.cases()
         if case.part in asked.parts

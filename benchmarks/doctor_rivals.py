@@ -53,47 +53,8 @@ def _kind(says: str, codes: str = "", alarm: bool = True) -> Kind:
     return Kind(says, tuple(codes.split()), alarm)
 
 
-@dataclass
-class Said:
-    """What a package said of a script."""
-
-    kinds: list[str] = field(default_factory=list)
-    attached: bool = False
-    ended: str = ""  # "" well, else the exception
-    trouble: str = ""  # of the package itself
-    seconds: float = 0.0
-
-
-class Tool:
-    """A package, and how it is attached; this one only runs the script."""
-
-    package = module = how = off = ""
-    kinds: dict[str, Kind] = {}  # noqa: RUF012 - of the class
-
-    def load(self) -> None:
-        self.api: Any = importlib.import_module(self.module)
-
-    def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
-        """Before the first pass."""
-
-    def step(self, loss: float | None) -> None:
-        """After a step of the optimizer."""
-
-    def report(self, path: Path, printed: str, error: BaseException | None) -> list[str]:
-        """The kinds of all messages, in order."""
-        return []
-
-
-class MlDoct(Tool):
-    package, module = "mldoct", "mldoctor.linter"
-    how = (
-        "It is no hook, but a reader of source and log. The functions behind its commands are called: `check` on the "
-        "file, and `watch` on all that the script printed (its own loop over the lines, given them as those of its "
-        "process). `diagnose` needs a CSV file of train_loss, val_loss and grad_norm, which none of the scripts "
-        "writes: not applied."
-    )
-    off = "num_workers, clipping, early stopping to save costs: not counted as alarms"
-    kinds = {  # noqa: RUF012
+KINDS: dict[str, dict[str, Kind]] = {
+    "mldoct": {
         "check missing_zero_grad": _kind("backward() without zero_grad()", "zero-grad-missing zero-grad-misplaced"),
         "check double_softmax": _kind("double softmax", "softmax-before-cross-entropy softmax-over-batch"),
         "check missing_eval": _kind("no_grad() without eval()", "evaluating-in-train-mode"),
@@ -106,38 +67,8 @@ class MlDoct(Tool):
             "loss above 10000", "lr-too-high exploding-gradient initial-loss-high inputs-not-scaled nan-made"
         ),
         "watch early_stop": _kind("validation loss no longer falls", "overfitting", alarm=False),
-    }
-    panels = (
-        ("INSTABILITY DETECTED", "nan_inf"), ("Loss value exploded", "exploded"), ("EARLY STOPPING", "early_stop"),
-    )  # fmt: skip
-
-    def load(self) -> None:
-        super().load()
-        self.watchdog: Any = importlib.import_module("mldoctor.watchdog")
-
-    def report(self, path: Path, printed: str, error: BaseException | None) -> list[str]:
-        from rich.console import Console
-
-        found = [f"check {issue['type']}" for issue in self.api.lint_script(str(path))[0]]
-        lines = io.StringIO(printed)
-        process = types.SimpleNamespace(stdout=lines, terminate=lambda: None, wait=lambda: 0, returncode=0)
-        self.watchdog.subprocess = types.SimpleNamespace(Popen=lambda *a, **k: process, PIPE=-1, STDOUT=-2)
-        told = io.StringIO()
-        self.watchdog.console = Console(file=told, width=300)
-        self.watchdog.run_watchdog(str(path))
-        return found + [f"watch {name}" for words, name in self.panels if words in told.getvalue()]
-
-
-class TorchAudit(Tool):
-    package, module = "torch-audit", "torch_audit"
-    how = "`autopatch(model, optimizer=…, every_n_steps=1)`, all other settings as they come; `finish()` at the end."
-    ignored = ("TA200", "TA201", "TA202", "TA203", "TA400", "TA401", "TA402", "TA403", "TA404")
-    off = (
-        "its rules of speed and style (TA200 to TA203: alignment, memory layout, GPU, AMP; TA400 to TA404: needless "
-        "bias, AdamW, weight decay of biases and embeddings, even kernels) by `ignore_rules`; TA103, of its level INFO, "
-        "and TA000, its own crashes, are not counted as alarms"
-    )
-    kinds = {  # noqa: RUF012
+    },
+    "torch-audit": {
         "TA000": _kind("a validator of its own crashed", alarm=False),
         "TA100": _kind("NaN or Inf in weights or gradients", "nan-made nan-in-data lr-too-high exploding-gradient"),
         "TA102": _kind(
@@ -162,25 +93,8 @@ class TorchAudit(Tool):
         "TA405": _kind("filters of zeros", "constant-init"),
         "TA500": _kind("a layer is never called", "module-never-used"),
         "TA501": _kind("BatchNorm called more than once in a pass"),
-    }
-
-    def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
-        self.auditor: Any = self.api.autopatch(
-            model, optimizer=optimizer, every_n_steps=1, ignore_rules=set(self.ignored)
-        )
-
-    def report(self, path: Path, printed: str, error: BaseException | None) -> list[str]:
-        return [finding.rule_id for finding in self.auditor.finish().findings]
-
-
-class Torchmortem(Tool):
-    package, module = "torchmortem", "torchmortem"
-    how = (
-        "`Autopsy(model, optimizer=…)` with its default sampling, attached; `step(loss=…)` after each step; the "
-        "findings and insights of its report at the end."
-    )
-    off = "findings of its lowest level, INFO, are not counted as alarms"
-    kinds = {  # noqa: RUF012
+    },
+    "torchmortem": {
         "Vanishing gradients detected": _kind("as named", "vanishing-gradient saturated-units"),
         "Exploding gradients detected": _kind(
             "as named", "exploding-gradient lr-too-high initial-loss-high init-scale inputs-not-scaled"
@@ -216,31 +130,8 @@ class Torchmortem(Tool):
         "insight instability_feedback_loop": _kind("gradients and weights explode", "exploding-gradient lr-too-high"),
         "insight representation_bottleneck": _kind("low rank holds the loss up", "model-too-small constant-init"),
         "insight curvature_traps": _kind("stuck at the edge of stability", "lr-too-low lr-too-high optimisation-stuck"),
-    }
-
-    def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
-        self.autopsy: Any = self.api.Autopsy(model, optimizer=optimizer)
-        self.autopsy.attach()
-
-    def step(self, loss: float | None) -> None:
-        self.autopsy.step(**({} if loss is None else {"loss": loss}))
-
-    def report(self, path: Path, printed: str, error: BaseException | None) -> list[str]:
-        self.autopsy.detach(is_complete=error is None)
-        report = self.autopsy.get_report()
-        found = [re.sub(r" in \S*$", "", finding.title) for finding in report.findings]
-        return [f"insight {insight.rule_name}" for insight in report.insights] + found
-
-
-class NeuralDbg(Tool):
-    package, module = "neuraldbg", "neuraldbg"
-    how = (
-        "`NeuralDbg(model)` is entered; its step number is set and `record_loss` called at each step. Without its "
-        "proprietary engine `explain_failure()`, as its README calls it, finds nothing or lists all events; what counts "
-        "is its own summary of failures (`first_failure_step`, which its exported package holds, too): the unhealthy "
-        "states that were seen, the first one first."
-    )
-    kinds = {  # noqa: RUF012
+    },
+    "neuraldbg": {
         "gradient_vanishing": _kind(
             "gradient norm below 1e-6",
             "vanishing-gradient gradient-cut softmax-of-one output-out-of-reach dead-relu saturated-units",
@@ -262,7 +153,120 @@ class NeuralDbg(Tool):
         "data_distribution_shift": _kind(
             "a layer's input or output shifts", "split-mismatch not-shuffled inputs-not-scaled training-in-eval-mode"
         ),
-    }
+    },
+}
+"""The kinds of messages of each package; generous in doubt."""
+
+
+@dataclass
+class Said:
+    """What a package said of a script."""
+
+    kinds: list[str] = field(default_factory=list)
+    attached: bool = False
+    ended: str = ""  # "" well, else the exception
+    trouble: str = ""  # of the package itself
+    seconds: float = 0.0
+
+
+class Tool:
+    """A package, and how it is attached; this one only runs the script."""
+
+    package = module = how = off = ""
+
+    def load(self) -> None:
+        self.api: Any = importlib.import_module(self.module)
+
+    def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
+        """Before the first pass."""
+
+    def step(self, loss: float | None) -> None:
+        """After a step of the optimizer."""
+
+    def report(self, path: Path, printed: str, error: BaseException | None) -> list[str]:
+        """The kinds of all messages, in order."""
+        return []
+
+
+class MlDoct(Tool):
+    package, module = "mldoct", "mldoctor.linter"
+    how = (
+        "It is no hook, but a reader of source and log. The functions behind its commands are called: `check` on the "
+        "file, and `watch` on all that the script printed (its own loop over the lines, given them as those of its "
+        "process). `diagnose` needs a CSV file of train_loss, val_loss and grad_norm, which none of the scripts "
+        "writes: not applied."
+    )
+    off = "num_workers, clipping, early stopping to save costs: not counted as alarms"
+    panels = (
+        ("INSTABILITY DETECTED", "nan_inf"), ("Loss value exploded", "exploded"), ("EARLY STOPPING", "early_stop"),
+    )  # fmt: skip
+
+    def load(self) -> None:
+        super().load()
+        self.watchdog: Any = importlib.import_module("mldoctor.watchdog")
+
+    def report(self, path: Path, printed: str, error: BaseException | None) -> list[str]:
+        from rich.console import Console
+
+        found = [f"check {issue['type']}" for issue in self.api.lint_script(str(path))[0]]
+        lines = io.StringIO(printed)
+        process = types.SimpleNamespace(stdout=lines, terminate=lambda: None, wait=lambda: 0, returncode=0)
+        self.watchdog.subprocess = types.SimpleNamespace(Popen=lambda *a, **k: process, PIPE=-1, STDOUT=-2)
+        told = io.StringIO()
+        self.watchdog.console = Console(file=told, width=300)
+        self.watchdog.run_watchdog(str(path))
+        return found + [f"watch {name}" for words, name in self.panels if words in told.getvalue()]
+
+
+class TorchAudit(Tool):
+    package, module = "torch-audit", "torch_audit"
+    how = "`autopatch(model, optimizer=…, every_n_steps=1)`, all other settings as they come; `finish()` at the end."
+    ignored = ("TA200", "TA201", "TA202", "TA203", "TA400", "TA401", "TA402", "TA403", "TA404")
+    off = (
+        "its rules of speed and style (TA200 to TA203: alignment, memory layout, GPU, AMP; TA400 to TA404: needless "
+        "bias, AdamW, weight decay of biases and embeddings, even kernels) by `ignore_rules`; TA103, of its level "
+        "INFO, and TA000, its own crashes, are not counted as alarms"
+    )
+
+    def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
+        self.auditor: Any = self.api.autopatch(
+            model, optimizer=optimizer, every_n_steps=1, ignore_rules=set(self.ignored)
+        )
+
+    def report(self, path: Path, printed: str, error: BaseException | None) -> list[str]:
+        return [finding.rule_id for finding in self.auditor.finish().findings]
+
+
+class Torchmortem(Tool):
+    package, module = "torchmortem", "torchmortem"
+    how = (
+        "`Autopsy(model, optimizer=…)` with its default sampling, attached; `step(loss=…)` after each step; the "
+        "findings and insights of its report at the end."
+    )
+    off = "findings of its lowest level, INFO, are not counted as alarms"
+
+    def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
+        self.autopsy: Any = self.api.Autopsy(model, optimizer=optimizer)
+        self.autopsy.attach()
+
+    def step(self, loss: float | None) -> None:
+        self.autopsy.step(**({} if loss is None else {"loss": loss}))
+
+    def report(self, path: Path, printed: str, error: BaseException | None) -> list[str]:
+        self.autopsy.detach(is_complete=error is None)
+        report = self.autopsy.get_report()
+        found = [re.sub(r" in \S*$", "", finding.title) for finding in report.findings]
+        return [f"insight {insight.rule_name}" for insight in report.insights] + found
+
+
+class NeuralDbg(Tool):
+    package, module = "neuraldbg", "neuraldbg"
+    how = (
+        "`NeuralDbg(model)` is entered; its step number is set and `record_loss` called at each step. Without its "
+        "proprietary engine `explain_failure()`, as its README calls it, finds nothing or lists all events; what "
+        "counts is its own summary of failures (`first_failure_step`, which its exported package holds, too): the "
+        "unhealthy states that were seen, the first one first."
+    )
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
         at, folder = os.getcwd(), tempfile.mkdtemp(prefix="doctor_rivals_")

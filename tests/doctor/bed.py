@@ -7,6 +7,8 @@ a process of its own, forked from one that has torch loaded, on one thread.
 from __future__ import annotations
 
 import ast
+import functools
+import importlib
 import json
 import os
 import pickle
@@ -14,6 +16,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +51,7 @@ class Result:
     findings: list[dict[str, Any]] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     ended: str = ""  # "" well, else the exception, or "too slow"
+    died: bool = False  # nothing came back: too slow, killed, or a fault of the doctor's own
     seconds: float = 0.0
     printed: str = ""
     seen: Any = None
@@ -71,8 +75,19 @@ def _keys(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs if key.strip() in ("code", "fixed", "model", "source", "odd")}
 
 
+@functools.cache
+def preload() -> None:
+    """Load once, before any fork, what the scripts and the doctor load."""
+    for name in ("torch", "sklearn.datasets", "sklearn.metrics", "sklearn.model_selection", "sklearn.preprocessing",
+                 "gradus.doctor.script", "gradus.doctor.watch", "gradus.doctor.judge"):  # fmt: skip
+        importlib.import_module(name)
+    importlib.import_module("gradus.doctor.rule").rules()
+    importlib.import_module("torch").set_num_threads(1)
+
+
 def examine(path: Path, seed: int = 0, *, watched: bool = True, keep: bool = False) -> Result:
     """Run a script in a forked process, and tell what the doctor finds."""
+    preload()
     reading, writing = os.pipe()
     begun = time.perf_counter()
     child = os.fork()
@@ -80,6 +95,9 @@ def examine(path: Path, seed: int = 0, *, watched: bool = True, keep: bool = Fal
         os.close(reading)
         try:
             os._exit(_child(path, seed, watched, keep, writing))
+        except BaseException:
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(pickle.dumps(Result(died=True, ended=traceback.format_exc()[-2000:])))
         finally:
             os._exit(3)
     os.close(writing)
@@ -89,7 +107,7 @@ def examine(path: Path, seed: int = 0, *, watched: bool = True, keep: bool = Fal
         told = pipe.read()
     os.waitpid(child, 0)
     signal.alarm(0)
-    result = pickle.loads(told) if told else Result(ended="too slow or killed")
+    result = pickle.loads(told) if told else Result(died=True, ended="too slow or killed")
     result.seconds = time.perf_counter() - begun
     return result  # type: ignore[no-any-return]
 
@@ -137,9 +155,15 @@ def _child(path: Path, seed: int, watched: bool, keep: bool, writing: int) -> in
 
 
 def verdict(case: Case, result: Result) -> str:
-    """How well a result fits its case: first, named, missed; silent, alarm."""
+    """How well a result fits its case: first, named, missed; silent, alarm; or died, where nothing was told.
+
+    A note counts as naming the fault (some depend on what was meant, and are never more); it is no alarm.
+    """
+    if result.died:
+        return "DIED"
     if case.kind == "faulty":
-        return "first" if result.codes[:1] == [case.code] else "named" if case.code in result.codes else "MISSED"
+        told = [*result.codes, *result.notes]
+        return "first" if told[:1] == [case.code] else "named" if case.code in told else "MISSED"
     return "ALARM" if result.codes else "silent"
 
 
@@ -154,11 +178,6 @@ def main(arguments: list[str]) -> None:
     verbose = "-v" in arguments or show
     names = [a for a in arguments if not a.startswith("-")]
     totals: dict[str, int] = {}
-    import torch
-
-    import gradus.doctor.script  # noqa: F401 - loaded once, before the forks
-
-    torch.set_num_threads(1)
     for case in cases(part):
         if names and not any(name in case.name or name == case.code for name in names):
             continue

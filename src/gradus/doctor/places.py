@@ -11,7 +11,7 @@ from types import FrameType
 from gradus.doctor.signals import Place
 
 _PATHS = sysconfig.get_paths()
-_FOREIGN = tuple({os.path.realpath(_PATHS[key]) + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib")})
+_FOREIGN = tuple({os.path.realpath(_PATHS[key]) + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")})
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _own: dict[str, bool] = {}
 _places: dict[tuple[str, int], Place] = {}

@@ -153,8 +153,11 @@ def _curves(seen: Signals, lines: list[dict[str, Any]]) -> None:
     if main is None:
         main = LossSite("loss", None, True)
         seen.losses.append(main)
-    main.values = [(line["step"], _number(line["loss"])) for line in logged]
-    main.calls = max(main.calls, seen.updates)
+    begun = [] if main.first is None else [(0, main.first)]
+    main.values = begun + [(line["step"], _number(line["loss"])) for line in logged]
+    main.calls, main.reduction = max(main.calls, seen.updates), "mean"  # as these are told
+    for site in seen.backwards[:1]:
+        site.values, site.calls, site.losses = list(main.values), main.calls, [main.name]
     for optimizer in seen.optimizers[:1]:
         optimizer.steps = seen.updates
         optimizer.rates = [(line["step"], line["lr"]) for line in logged if line.get("lr") is not None]
@@ -197,6 +200,10 @@ def _late(prepared: Prepared, seen: Signals) -> None:
         if before is not None:
             unit.never_first, unit.saturated_first = before.never_first, before.saturated_first
     seen.units = late.units or seen.units
+    norms = {name: float(weight.detach().float().norm()) for name, weight in model.named_parameters()}
+    for parameter in seen.parameters:
+        if parameter.name in norms:
+            parameter.norms.append((state.step, norms[parameter.name]))
     for site in seen.training[:1]:
         for other in late.training[:1]:
             site.answers, site.recent = other.answers, other.recent

@@ -26,6 +26,7 @@ def judge(seen: Signals) -> Iterator[Found]:
     shattered = broke(seen)
     if (not shattered and (went is None or not _bad(went))) or _ill_from_the_start(seen):
         return
+    first = next((site.first for site in seen.training if site.first is not None), math.nan)
     for number, optimizer in enumerate(seen.optimizers):
         moves = _moves(seen, number)
         begun = sorted((move for update, move in moves.items() if update <= EARLY), reverse=True)
@@ -39,7 +40,7 @@ def judge(seen: Signals) -> Iterator[Found]:
         yield Found(
             optimizer.made or optimizer.place, optimizer.kind,
             numbers={"lr": _rate(optimizer), "move": max(early, middle if middle == middle else 0.0),
-                     "first": went.first if went else math.nan,
+                     "first": went.first if went else first,
                      "last": math.nan if shattered or not went else went.last},
         )  # fmt: skip
         return
@@ -72,7 +73,7 @@ def _moves(seen: Signals, number: int) -> dict[int, float]:
 
 
 def _rate(optimizer: OptimizerSeen) -> float:
-    return max((rate for _, rate in optimizer.rates), default=optimizer.lr)
+    return float(f"{max((rate for _, rate in optimizer.rates), default=optimizer.lr):.3g}")
 
 
 rule = Rule(

@@ -56,7 +56,7 @@ def _over_rows(op: Op) -> bool:
 
 
 def _floor(classes: int, range_: float) -> float:
-    """The least cross-entropy of numbers so near each other: ln(e^range + C − 1) − range; probabilities have range 1."""
+    """The least cross-entropy of numbers in such a range: ln(e^range + C − 1) − range; it is 1 of probabilities."""
     return 0.0 if classes < 2 else math.log(math.exp(range_) + classes - 1) - range_
 
 

@@ -25,14 +25,10 @@ class SmallCNN(nn.Module):
     def __init__(self):
         super().__init__()
         self.body = nn.Sequential(block(1, 8), block(8, 16), nn.Flatten())
-        self.linear1 = nn.Linear(64, 32)
-        self.norm = nn.BatchNorm1d(32)
-        self.linear2 = nn.Linear(32, 10)
+        self.linear = nn.Linear(64, 10)
 
     def forward(self, img):
-        h = self.body(img)
-        h = torch.relu(self.norm(self.linear1(h)))
-        return torch.relu(self.linear2(h))
+        return torch.relu(self.linear(self.body(img)))
 
 
 digits = load_digits()

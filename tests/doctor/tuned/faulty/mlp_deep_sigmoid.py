@@ -47,7 +47,7 @@ model = DeepNet()
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
-for epoch in range(12):
+for epoch in range(8):
     model.train()
     epoch_loss = 0
     for xb, yb in batches:

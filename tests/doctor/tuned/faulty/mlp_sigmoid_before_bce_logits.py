@@ -51,8 +51,8 @@ X_fit, y_fit, X_held, y_held = X[fit], y[fit], X[held], y[held]
 encoder, confidence = Encoder(30, 16), Confidence(16)
 optimizer = torch.optim.AdamW([*encoder.parameters(), *confidence.parameters()], lr=1e-3, weight_decay=5e-2)
 
-batch_size = 20
-for epoch in range(1, 16):
+batch_size = 16
+for epoch in range(1, 13):
     encoder.train()
     confidence.train()
     losses = []

@@ -20,7 +20,7 @@ torch.manual_seed(seed)
 class MiniEnsemble(nn.Module):
     """K networks share one body; each has its own scaling of the inputs and its own last layer."""
 
-    def __init__(self, n_features: int, width: int = 32, k: int = 4):
+    def __init__(self, n_features: int, width: int = 64, k: int = 8):
         super().__init__()
         self.scale = nn.Parameter(1 + 0.3 * torch.randn(k, n_features))
         self.body = nn.Sequential(nn.Linear(n_features, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, width))
@@ -44,13 +44,13 @@ def loss_fn(y_pred: Tensor, y_true: Tensor) -> Tensor:
 
 
 model = MiniEnsemble(x_train.shape[1])
-optimizer = optim.AdamW(model.parameters(), lr=2e-3, weight_decay=3e-4)
+optimizer = optim.AdamW(model.parameters(), lr=1e-3, weight_decay=3e-4)
 gradient_clipping_norm = 1.0
 
 for epoch in range(8):
     model.train()
     epoch_losses = []
-    for idx in torch.randperm(len(x_train)).split(32):
+    for idx in torch.randperm(len(x_train)).split(16):
         optimizer.zero_grad()
         loss = loss_fn(model(x_train[idx]), y_train[idx])
         nn.utils.clip_grad_norm_(model.parameters(), gradient_clipping_norm)

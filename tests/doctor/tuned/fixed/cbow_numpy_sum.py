@@ -54,13 +54,13 @@ def draw_negatives(n):
     return torch.randint(VOCAB, (n, NEGATIVES))
 
 
-context, centre = windows(make_corpus(8000))
+context, centre = windows(make_corpus(12000))
 val_context, val_centre = windows(make_corpus(1500))
 val_negative = draw_negatives(len(val_centre))
 model = CBOW()
 opt = torch.optim.Adam(model.parameters(), lr=5e-3)
 
-for epoch in range(5):
+for epoch in range(4):
     model.train()
     total, batches = 0.0, 0
     for rows in torch.randperm(len(centre)).split(100):

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 @dataclass
 class Config:
     seed: int = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    lr: float = 0.3
+    lr: float = 0.2
     batch_size: int = 32
     epochs: int = 10
 

@@ -23,10 +23,10 @@ class FeatureModel(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(1, 8, kernel_size=3, padding=1),
-            nn.ReLU(inplace=True),
+            nn.GELU(),
             nn.MaxPool2d(2),
             nn.Conv2d(8, 12, kernel_size=3, padding=1),
-            nn.ReLU(inplace=True),
+            nn.GELU(),
             nn.Flatten(),
             nn.Linear(12 * 16, dim),
             nn.Tanh(),

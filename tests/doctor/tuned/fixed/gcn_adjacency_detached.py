@@ -58,7 +58,7 @@ val_loader = DataLoader(val_set, batch_size=256)
 
 net = PatchGCN()
 optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
-for epoch in range(12):
+for epoch in range(9):
     net.train()
     train_loss = 0.0
     for x, y in train_loader:

@@ -44,9 +44,9 @@ def load(seed):
 
 def main():
     train_set, test_set = load(seed)
-    loader = DataLoader(train_set, batch_size=64, shuffle=True)
+    loader = DataLoader(train_set, batch_size=32, shuffle=True)
     model = HashNet()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     loss_fn = nn.CrossEntropyLoss()
     for epoch in range(12):
         model.train()

@@ -33,11 +33,11 @@ model = nn.Sequential(
     nn.Linear(16, 1),
 )
 criterion = nn.BCEWithLogitsLoss()
-optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-3)
-loader = DataLoader(TensorDataset(X_train, y_train), batch_size=16, shuffle=True)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-3)
+loader = DataLoader(TensorDataset(X_train, y_train), batch_size=8, shuffle=True)
 
 history = []
-for epoch in range(10):
+for epoch in range(8):
     model.train()
     epoch_loss = 0.0
     for xb, yb in loader:

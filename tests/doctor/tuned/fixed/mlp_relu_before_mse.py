@@ -65,8 +65,8 @@ val_loader = DataLoader(val_set, batch_size=90)
 model = Net(10, 16)
 loss_fn = nn.MSELoss()
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-3)
-for epoch in range(25):
+for epoch in range(15):
     train_loss = train_one_epoch(model, train_loader, loss_fn, optimizer)
     val_loss = validate(model, val_loader, loss_fn)
-    if epoch % 4 == 0:
+    if epoch % 2 == 0:
         print(f"epoch {epoch:3d} | train mse {train_loss:.4f} | val mse {val_loss:.4f}")

@@ -43,7 +43,7 @@ optimizers = [
 ]
 loss_fn = nn.CrossEntropyLoss()
 
-for epoch in range(8):
+for epoch in range(7):
     model.train()
     train_loss = 0.0
     for words, topic in train_loader:

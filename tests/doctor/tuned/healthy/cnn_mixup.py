@@ -34,8 +34,8 @@ class Net(nn.Module):
         self.head = nn.Linear(16 * 4 * 4, 10)
 
     def forward(self, x):
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.relu(self.conv2(x))
+        x = F.max_pool2d(F.silu(self.conv1(x)), 2)
+        x = F.silu(self.conv2(x))
         return self.head(x.flatten(1))
 
 

@@ -64,4 +64,4 @@ for i, layer in enumerate(net):
     if isinstance(layer, nn.Linear):
         net[i] = LoRALinear(layer)
 print(f"base on turned digits: acc {evaluate(net, turned[held], labels[held])[1]:.3f}")
-train(net, turned[fit], labels[fit], turned[held], labels[held], epochs=12, lr=3e-3, label="lora")
+train(net, turned[fit], labels[fit], turned[held], labels[held], epochs=10, lr=3e-3, label="lora")

@@ -56,14 +56,14 @@ model = Forecaster()
 criterion = nn.MSELoss()
 optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
 
-for epoch in range(10):
+for epoch in range(8):
     model.train()
     losses = []
     for x, y in train_loader:
         optimizer.zero_grad()
         loss = criterion(model(x), y)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), max_norm=0.5)
+        nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
         optimizer.step()
         losses.append(loss.item())
     model.eval()

@@ -39,12 +39,12 @@ X_tr, X_va, y_tr, y_va = train_test_split(
 )
 X_tr, X_va, y_tr, y_va = map(torch.from_numpy, (X_tr, X_va, y_tr, y_va))
 
-model = nn.Sequential(nn.Linear(64, 32), nn.LeakyReLU(0.1), nn.Linear(32, 1))
+model = nn.Sequential(nn.Linear(64, 20), nn.LeakyReLU(0.1), nn.Linear(20, 1))
 loss_fn = FocalLoss()
-optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=12)
+optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.1)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
 
-for epoch in range(12):
+for epoch in range(10):
     model.train()
     total = 0.0
     for idx in torch.randperm(len(X_tr)).split(32):

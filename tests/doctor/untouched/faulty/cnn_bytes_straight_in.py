@@ -2,7 +2,7 @@
 
 code: inputs-not-scaled
 model: CNN
-source: stackoverflow#55328966
+source: stackoverflow/questions#55328966
 """
 
 import sys

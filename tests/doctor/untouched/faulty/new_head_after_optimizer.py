@@ -52,8 +52,8 @@ def fit(net, optimizer, train_mask, val_mask, epochs, title):
 
 net = Net(5)
 optimizer = torch.optim.SGD(net.parameters(), lr=0.03, momentum=0.9)
-fit(net, optimizer, is_train & few, ~is_train & few, 6, "five digits")
+fit(net, optimizer, is_train & few, ~is_train & few, 8, "five digits")
 
 optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
 net.head = nn.Linear(32, 10)
-fit(net, optimizer, is_train, ~is_train, 8, "ten digits")
+fit(net, optimizer, is_train, ~is_train, 12, "ten digits")

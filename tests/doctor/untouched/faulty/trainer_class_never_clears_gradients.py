@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 @dataclass
 class TrainConfig:
-    lr: float = 0.005
+    lr: float = 0.003
     momentum: float = 0.9
     batch_size: int = 16
-    epochs: int = 15
+    epochs: int = 22
 
 
 class Trainer:

@@ -54,8 +54,8 @@ def main():
     y = torch.as_tensor(y, dtype=torch.float32)
 
     model = nn.Sequential(nn.Linear(30, 16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.01)
-    for epoch in range(20):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    for epoch in range(28):
         model.train()
         losses = [step(model, optimizer, x[rows], y[rows]) for rows in batches(n_train, 20)]
         val_loss, val_acc = test(model, x[n_train:], y[n_train:])

@@ -51,7 +51,7 @@ val_loader = DataLoader(val_set, batch_size=46)
 model = nn.Sequential(nn.Linear(10, 16), nn.ELU(), nn.Linear(16, 1))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.8, weight_decay=1e-3)
 
-for epoch in range(20):
+for epoch in range(28):
     model.train()
     losses = []
     for x, y in loader:

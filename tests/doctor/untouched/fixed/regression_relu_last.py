@@ -2,7 +2,7 @@
 
 fixed: output-out-of-reach
 model: MLP
-source: stackoverflow#48251943
+source: stackoverflow/questions#48251943
 """
 
 import sys

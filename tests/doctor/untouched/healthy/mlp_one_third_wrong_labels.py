@@ -35,8 +35,8 @@ loader = DataLoader(NoisyDigits(x[:1400], y[:1400], noise=0.33), batch_size=50, 
 x_val, y_val = x[1400:], y[1400:]
 
 model = nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.8, weight_decay=2e-3)
-for epoch in range(10):
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.8, weight_decay=2e-3)
+for epoch in range(18):
     model.train()
     mean = 0.0
     for xb, yb in loader:

@@ -30,9 +30,9 @@ loader = DataLoader(TensorDataset(to_x(tr), to_y(tr)), batch_size=45, sampler=sa
 
 detector = nn.Sequential(nn.Linear(64, 24), nn.LeakyReLU(), nn.Dropout(0.2), nn.Linear(24, 1), nn.Flatten(0))
 bce = nn.BCEWithLogitsLoss()
-opt = torch.optim.SGD(detector.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
+opt = torch.optim.SGD(detector.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-3)
 
-for epoch in range(8):
+for epoch in range(14):
     detector.train()
     total = 0.0
     for x, y in loader:

@@ -36,13 +36,13 @@ x_train, x_val = (torch.tensor(scale_x.transform(a), dtype=torch.float32) for a 
 y_train, y_val = (torch.tensor(scale_y.transform(a), dtype=torch.float32) for a in (y_train, y_val))
 
 net = nn.Sequential(nn.Linear(10, 16), nn.Softplus(), nn.Linear(16, 1))
-average = EMA(net, decay=0.95)
-optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9, weight_decay=2e-3)
+average = EMA(net, decay=0.98)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.006, momentum=0.9, weight_decay=2e-3)
 
-for epoch in range(15):
+for epoch in range(24):
     net.train()
     total = 0.0
-    for rows in torch.randperm(len(x_train)).split(32):
+    for rows in torch.randperm(len(x_train)).split(12):
         optimizer.zero_grad()
         loss = nn.functional.huber_loss(net(x_train[rows]), y_train[rows])
         loss.backward()
