@@ -9,6 +9,7 @@ from gradus.doctor.rule import Found, Rule, Text
 from gradus.doctor.signals import LossSite, Op, Signals
 
 EDGE = 1e-3  # how far rounding may take a probability beyond 0 and 1
+APART = 0.8  # between the least and the largest answer
 ANSWERS = 64  # of a validation that must all lie between 0 and 1, where training gives logits
 
 
@@ -27,7 +28,8 @@ def _within(site: LossSite) -> bool:
     """Whether all that a validation gave to the loss was a probability, though training gives it logits."""
     predicted, rows = site.predicted, site.shape[0] if site.shape else 0
     told = predicted.seen > 1 and predicted.seen * rows >= ANSWERS and predicted.std > 0
-    return told and not predicted.unfinite and predicted.low >= 0 and predicted.high <= 1
+    apart = predicted.high - predicted.low >= APART  # a model that answers the same for all may do so within [0, 1]
+    return told and apart and not predicted.unfinite and predicted.low >= 0 and predicted.high <= 1
 
 
 def _squashed(site: LossSite) -> Op | None:

@@ -88,8 +88,7 @@ rule = Rule(
     en=Text(
         title="validation rows were prepared otherwise than training rows",
         seen="training inputs have mean {mean:.3g} and deviation {std:.3g}, those of the validation "
-            "{other_mean:.3g} and "
-        "{other_std:.3g}; the model is much worse on these",
+        "{other_mean:.3g} and {other_std:.3g}; the model is much worse on these",
         why="the model learnt numbers of one scale and is measured on another",
         fix="one function for both: x = (x - mean) / std, with mean and std of the training rows",
         looks="Training goes well, validation is poor from the first epoch on.",

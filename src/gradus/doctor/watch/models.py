@@ -40,6 +40,7 @@ class Models:
         functions.stack = self.stack
         self.index: dict[int, int] = {}  # of a model, by id
         self.roots: list[nn.Module] = []  # held, so that ids stay theirs
+        self.fed_by_models: set[int] = set()  # models whose inputs other models compute
         self.called: set[int] = set()  # modules with weights that a pass has called
         self.chance: dict[int, list[nn.Module]] = {}  # stochastic modules of a model
         self.groups: dict[tuple[bool, str, int], Rows] = {}
@@ -213,6 +214,10 @@ class Models:
     def _rows(self, gradient: bool, given: Tensor | None, place: Any, number: int) -> bool:
         """Note which rows a pass is given; whether they are those of the pass before in its group."""
         if given is None or given.ndim < 2 or given.device.type == "meta":
+            return False
+        if gradient and given.requires_grad:  # what another model computed is no row of the data
+            self.fed_by_models.add(number)
+        if number in self.fed_by_models:
             return False
         w = self.watching
         key = (gradient, w.source, number)

@@ -39,7 +39,7 @@ net = nn.Sequential(nn.Linear(10, 16), nn.Softplus(), nn.Linear(16, 1))
 average = EMA(net, decay=0.98)
 optimizer = torch.optim.SGD(net.parameters(), lr=0.006, momentum=0.9, weight_decay=2e-3)
 
-for epoch in range(24):
+for epoch in range(32):
     net.train()
     total = 0.0
     for rows in torch.randperm(len(x_train)).split(12):
