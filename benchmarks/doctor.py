@@ -8,7 +8,7 @@ is found in FOLDER, one after the other, script by script; ours with the other s
 ``benchmarks/doctor.md``, or, with ``--only`` (a part of a script's name, or a code), prints the same text. How the
 packages are attached, how they are installed, and which of their messages name which fault, is written in
 ``doctor_rivals.py``. ``--cache`` keeps the result of each run in a folder, as long as neither the script nor what ran
-it has changed. The machine should be idle, for the sake of the time ratios.
+it has changed. With ``--times`` the machine should be idle.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class Row:
     rivals: dict[str, Said] = field(default_factory=dict)
 
     def verdicts(self) -> list[str]:
-        return [bed.verdict(self.case, bed.Result(codes=one.codes, notes=one.notes, died=one.died)) for one in self.ours]
+        return [
+            bed.verdict(self.case, bed.Result(codes=one.codes, notes=one.notes, died=one.died)) for one in self.ours
+        ]
 
 
 # running
@@ -148,7 +150,7 @@ def run_all(asked: argparse.Namespace, cases: list[Any], versions: dict[str, str
     for number, case in enumerate(cases):
         row, begun = Row(case), time.perf_counter()
         first = asked.seeds[0]
-        turns = ["bare", "ours", *versions]
+        turns = [*(["bare"] if asked.times else []), "ours", *versions]
         for name in turns[number % len(turns) :] + turns[: number % len(turns)]:
             if name == "bare":
                 row.bare = run_ours(cache, stamp, case, first, watched=False).seconds
@@ -360,7 +362,8 @@ def _beside(
 
 
 def _ratio(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({max(ratios):.1f})" if ratios else "-"
+    ratios = [ratio for ratio in ratios if math.isfinite(ratio)]
+    return f"{statistics.median(ratios):.2f} ({max(ratios):.1f})" if ratios else "not timed"
 
 
 def _case_by_case(rows: list[Row], versions: dict[str, str], too_common: dict[str, set[str]]) -> str:
@@ -403,6 +406,7 @@ def main() -> None:
     parser.add_argument("--seeds", default=[0, 1, 2], type=lambda given: [int(seed) for seed in given.split(",")])
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
     parser.add_argument("--cache", metavar="FOLDER")
+    parser.add_argument("--times", action="store_true", help="run the bare scripts, too, for ratios of seconds")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     if asked.rivals is None and not asked.without_rivals:

@@ -103,9 +103,7 @@ def own(rounds: int) -> None:
         times = {watched: seconds(watched) for watched in order}
         ratios.append(times[True] / times[False])
     doctor.look_at_start, doctor._late = looks
-    print(
-        f"own runs     {times[False]:8.2f} s a run, with the doctor {statistics.median(ratios):.3f} x ({_range(ratios)})"
-    )
+    print(f"own runs     {times[False]:8.2f} s a run, looked at {statistics.median(ratios):.3f} x ({_range(ratios)})")
 
 
 def _range(ratios: list[float]) -> str:

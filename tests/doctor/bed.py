@@ -1,4 +1,4 @@
-"""The test-bed of the doctor: scripts with one fault, their mended twins, and odd but healthy ones; and how they are run.
+"""The test-bed of the doctor: scripts with one fault, their mended twins, odd but healthy ones; and how they are run.
 
 ``python tests/doctor/bed.py tuned [NAME…] [--seeds 0,1,2]`` runs a part and prints what was found. Each script runs in
 a process of its own, forked from one that has torch loaded, on one thread.
@@ -72,7 +72,9 @@ def cases(part: str | None = None, kind: str | None = None) -> list[Case]:
 
 def _keys(text: str) -> dict[str, str]:
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key.strip(): value.strip() for key, value in pairs if key.strip() in ("code", "fixed", "model", "source", "odd")}
+    return {
+        key.strip(): value.strip() for key, value in pairs if key.strip() in ("code", "fixed", "model", "source", "odd")
+    }
 
 
 @functools.cache
@@ -186,7 +188,9 @@ def main(arguments: list[str]) -> None:
             said = verdict(case, result)
             totals[f"{case.kind} {said}"] = totals.get(f"{case.kind} {said}", 0) + 1
             told = " ".join(result.codes) + (f"  notes: {' '.join(result.notes)}" if result.notes else "")
-            print(f"{said:7} {case.name}:{seed} [{case.code}] {result.seconds:.1f}s  {told}  {result.ended}", flush=True)
+            print(
+                f"{said:7} {case.name}:{seed} [{case.code}] {result.seconds:.1f}s  {told}  {result.ended}", flush=True
+            )
             for trouble in result.troubles:
                 print("   trouble:", trouble)
             if verbose:

@@ -20,8 +20,16 @@ torch.set_num_threads(1)
 HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
 ERRORS: dict[str, tuple[str, str, str]] = {
     # code: script, what stands on the line that is named, what is named on it
-    "error-device": ("net = nn.Linear(4, 2).to('meta')\nx = torch.randn(3, 4)\nprint(net(x).sum().item())", "net(x)", "meta"),
-    "error-dtype": ("net = nn.Linear(4, 2)\ntable = torch.randn(3, 4, dtype=torch.float64)\nnet(table)", "net(table)", "table"),
+    "error-device": (
+        "net = nn.Linear(4, 2).to('meta')\nx = torch.randn(3, 4)\nprint(net(x).sum().item())",
+        "net(x)",
+        "meta",
+    ),
+    "error-dtype": (
+        "net = nn.Linear(4, 2)\ntable = torch.randn(3, 4, dtype=torch.float64)\nnet(table)",
+        "net(table)",
+        "table",
+    ),
     "error-shape": ("net = nn.Linear(4, 2)\nrows = torch.randn(3, 5)\nnet(rows)", "net(rows)", "nn.Linear(5, 2)"),
     "error-label-range": (
         "logits = torch.randn(3, 4, requires_grad=True)\nlabels = torch.tensor([1, 4, 2])\nF.cross_entropy(logits, labels)",
@@ -113,7 +121,9 @@ def test_a_script_sees_itself_as_python_would_run_it(tmp_path: Path) -> None:
 def test_json_is_all_that_standard_output_holds(capsys: pytest.CaptureFixture[str]) -> None:
     case = next(c for c in bed.cases("tuned", "faulty") if c.code == "softmax-before-cross-entropy")
     told = subprocess.run(
-        [sys.executable, "-m", "gradus", "doctor", "--json", "--lang", "zh", str(case.path)], capture_output=True, text=True
+        [sys.executable, "-m", "gradus", "doctor", "--json", "--lang", "zh", str(case.path)],
+        capture_output=True,
+        text=True,
     )
     assert told.returncode == 1
     value = json.loads(told.stdout)
@@ -160,7 +170,7 @@ def test_a_code_has_a_page_in_both_languages(capsys: pytest.CaptureFixture[str])
 
 
 def test_all_that_was_replaced_is_put_back() -> None:
-    import torch.nn.functional as F  # noqa: N812
+    import torch.nn.functional as F
     from torch.utils.data import DataLoader
 
     def places() -> list[object]:
@@ -186,7 +196,10 @@ def test_a_fault_of_the_doctor_does_not_stop_the_script(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(losses, "summarise", lambda *_: 1 / 0)
     script = tmp_path / "train.py"
-    script.write_text(HEAD + "w = nn.Linear(3, 2)\nF.cross_entropy(w(torch.randn(4, 3)), torch.tensor([0, 1, 0, 1])).backward()\nprint('done')\n")
+    script.write_text(
+        HEAD
+        + "w = nn.Linear(3, 2)\nF.cross_entropy(w(torch.randn(4, 3)), torch.tensor([0, 1, 0, 1])).backward()\nprint('done')\n"
+    )
     result = bed.examine(script)
     assert "done" in result.printed
     assert any("ZeroDivisionError" in trouble for trouble in result.troubles)

@@ -60,9 +60,12 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line and give the exit status: 0, 1 for our own bugs, 2 for a bad input, 130 where interrupted."""
+    """Run a command line and give the exit status: 0, 2 for a bad input, 130 where interrupted.
+
+    1 is for our own bugs, and for what the doctor found.
+    """
     try:
-        cli.main(args=arguments, prog_name="gradus", standalone_mode=False)
+        status = cli.main(args=arguments, prog_name="gradus", standalone_mode=False)
     except UserError as error:
         return _fail(str(error))
     except click.exceptions.NoArgsIsHelpError as error:
@@ -80,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has gone, as `| head` does
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at its end
         return 0
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def show_table(rows: list[list[str]], header: list[str], right: tuple[str, ...] = ()) -> None:

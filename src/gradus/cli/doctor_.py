@@ -11,11 +11,9 @@ import click
 from gradus.errors import UserError
 
 
-@click.command(
-    name="doctor", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
-@click.option("--json", "as_json", is_flag=True, help="print the findings as JSON, and nothing else, on standard output")
-@click.option("--explain", metavar="CODE", help="the page of one finding: what it looks like, why, faulty and mended code")
+@click.command(name="doctor", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--json", "as_json", is_flag=True, help="print the findings as JSON and nothing else on standard output")
+@click.option("--explain", metavar="CODE", help="the page of a code: what it looks like, why, faulty and mended lines")
 @click.option("--codes", "list_codes", is_flag=True, help="all that can be found, a line each")
 @click.option("--silence", metavar="CODE", multiple=True, help="don't tell of this; may be given again")
 @click.option("--lang", type=click.Choice(["en", "zh"]), default=None, help="language of the findings [the locale's]")
@@ -51,8 +49,10 @@ def command(
     for code in silence:
         check_code(code)
     if Path(target).is_file():
-        sys.exit(_script(target, arguments, as_json, silence, lang))
-    sys.exit(_run(target, as_json, silence, lang))
+        status = _script(target, arguments, as_json, silence, lang)
+    else:
+        status = _run(target, as_json, silence, lang)
+    click.get_current_context().exit(status)
 
 
 def _script(target: str, arguments: tuple[str, ...], as_json: bool, silence: tuple[str, ...], lang: str) -> int:

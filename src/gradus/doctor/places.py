@@ -11,7 +11,9 @@ from types import FrameType
 from gradus.doctor.signals import Place
 
 _PATHS = sysconfig.get_paths()
-_FOREIGN = tuple({os.path.realpath(_PATHS[key]) + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")})
+_FOREIGN = tuple(
+    {os.path.realpath(_PATHS[key]) + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
+)
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _own: dict[str, bool] = {}
 _places: dict[tuple[str, int], Place] = {}
@@ -47,6 +49,12 @@ def here(depth: int = 1) -> Place | None:
     return None
 
 
+def at(key: tuple[str, int]) -> Place:
+    """The place that ``trail`` found."""
+    place = _places.get(key)
+    return place if place is not None else place_in(*key)
+
+
 def trail(depth: int = 1) -> tuple[tuple[str, int], ...]:
     """The two innermost lines of the person's program, as a key."""
     frame: FrameType | None = sys._getframe(depth)
@@ -64,6 +72,8 @@ def _short(file: str) -> str:
 
 
 def place_in(file: str, line: int | str) -> Place:
-    """The place of a line of a file, as another process told it."""
-    source = linecache.getline(file, int(line)).strip()
-    return Place(_short(file), int(line), source)
+    """The place of a line of a file."""
+    key = (file, int(line))
+    if key not in _places:
+        _places[key] = Place(_short(file), key[1], linecache.getline(*key).strip())
+    return _places[key]

@@ -18,8 +18,8 @@ from gradus.doctor.signals import Check, LossSite, Signals
 from gradus.doctor.store import from_json, to_json
 from gradus.doctor.watch import Watch
 from gradus.doctor.watch.probes import memorised
-from gradus.training.lr_find import generators_untouched
 from gradus.training.loop import batches_of
+from gradus.training.lr_find import generators_untouched
 from gradus.training.optim import default_lr, make_optimizer
 from gradus.training.prepare import Prepared
 from gradus.training.rundir import RunDirectory, finite
@@ -182,7 +182,7 @@ def _late(prepared: Prepared, seen: Signals) -> None:
         model = copy.deepcopy(state.model).train()
     except Exception:
         return
-    watch.watching.update = state.step - state.step % 50  # a step that is looked at closely
+    watch.watching.go_on(state.step - state.step % 50)  # a step that is looked at closely
     workers, prepared.data.workers = prepared.data.workers, 0
     try:
         batches = batches_of(prepared.data, prepared.order, LAST)

@@ -194,7 +194,8 @@ def told(plan: Plan, num_tokens: int, text: int, rate: float) -> list[str]:
     if epochs > EPOCHS:
         lines.append(
             f"the text is read {epochs:.3g} times: beyond {EPOCHS} a model begins to know it by heart; "
-            f"dropout is {plan.dropout:g}, weight decay {plan.weight_decay:g}. More text, a smaller --size or fewer --tokens would serve it better"
+            f"dropout is {plan.dropout:g}, weight decay "
+            f"{plan.weight_decay:g}. More text, a smaller --size or fewer --tokens would serve it better"
         )
     if weights > 2 * text:
         lines.append(

@@ -5,7 +5,14 @@ import tempfile
 import warnings
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 
 warnings.filterwarnings("ignore")
 
@@ -37,8 +44,8 @@ def main() -> None:
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            folder, num_train_epochs=4, per_device_train_batch_size=32, learning_rate=2e-3, logging_steps=10, report_to=[],
-            save_strategy="no", disable_tqdm=True, use_cpu=True, eval_strategy="epoch",
+            folder, num_train_epochs=4, per_device_train_batch_size=32, learning_rate=2e-3, logging_steps=10,
+            report_to=[], save_strategy="no", disable_tqdm=True, use_cpu=True, eval_strategy="epoch",
         )  # fmt: skip
         trainer = Trainer(
             BertForSequenceClassification(config), arguments, train_dataset=Rows(1000, 1), eval_dataset=Rows(200, 2),

@@ -25,7 +25,7 @@ def judge(seen: Signals) -> Iterator[Found]:
             (clip.before_unscale, "on gradients that the GradScaler had scaled up", "还带着 GradScaler 缩放的梯度上"),
         ):
             if times >= SHARE * clip.calls:
-                numbers = {"times": times, "calls": clip.calls, "limit": clip.limit, "en": en, "zh": zh}
+                numbers = {"times": times, "calls": clip.calls, "limit": clip.limit, "what": (en, zh)}
                 yield Found(clip.place, numbers=numbers)
                 break
 
@@ -39,7 +39,7 @@ rule = Rule(
     hides=("exploding-gradient",),
     en=Text(
         title="clipping the gradients has no effect where it stands",
-        seen="{times} of {calls} calls were made {en}",
+        seen="{times} of {calls} calls were made {what}",
         why="clipping must see the gradients that the update is going to use: after backward() (and "
         "scaler.unscale_()), "
         "before step()",
@@ -50,7 +50,7 @@ rule = Rule(
     ),
     zh=Text(
         title="梯度裁剪放错了位置，不起作用",
-        seen="{calls} 次调用里有 {times} 次是在{zh}",
+        seen="{calls} 次调用里有 {times} 次是在{what}",
         why="裁剪必须作用在即将用于更新的梯度上：在 backward()（以及 scaler.unscale_()）之后、step() 之前",
         fix="放在两者之间：loss.backward(); clip_grad_norm_(model.parameters(), {limit:g}); optimizer.step()（用 "
         "GradScaler 时先 "

@@ -49,7 +49,11 @@ rule = Rule(
     area="model",
     judge=judge,
     hides=(
-        "optimisation-stuck", "model-too-small", "vanishing-gradient", "lr-too-low", "one-class-predicted",
+        "optimisation-stuck",
+        "model-too-small",
+        "vanishing-gradient",
+        "lr-too-low",
+        "one-class-predicted",
     ),
     en=Text(
         title="most ReLU units are dead",

@@ -52,8 +52,14 @@ rule = Rule(
     area="model",
     judge=judge,
     hides=(
-        "optimisation-stuck", "model-too-small", "overfitting", "labels-misaligned", "lr-too-low", "lr-too-high",
-        "split-mismatch", "evaluating-in-train-mode",
+        "optimisation-stuck",
+        "model-too-small",
+        "overfitting",
+        "labels-misaligned",
+        "lr-too-low",
+        "lr-too-high",
+        "split-mismatch",
+        "evaluating-in-train-mode",
     ),
     en=Text(
         title="the examples of a batch are mixed",
@@ -66,7 +72,7 @@ rule = Rule(
     zh=Text(
         title="一个批次里的样本混在了一起",
         seen="在评估模式下，只交换同一批次里的其他样本，{subject} 对某个样本的输出就变化了 {moved:.2g} 个标准差；"
-            "它本不该有任何变化",
+        "它本不该有任何变化",
         why="一个样本的数值跑到了另一个样本的行里，输入和标签不再对应",
         fix="{change}",
         looks="学得又慢又差，结果还随批次大小变化。",

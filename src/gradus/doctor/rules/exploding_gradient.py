@@ -43,7 +43,7 @@ def judge(seen: Signals) -> Iterator[Found]:
             continue
         if broke(seen):
             numbers["last"] = math.nan
-        yield Found(seen.models[number].place, worst.name, numbers={**numbers, "how": how[0], "how_zh": how[1]})
+        yield Found(seen.models[number].place, worst.name, numbers={**numbers, "how": how})
 
 
 def _of_classes(seen: Signals) -> bool:
@@ -62,13 +62,20 @@ rule = Rule(
     area="model",
     judge=judge,
     hides=(
-        "lr-too-high", "saturated-units", "dead-relu", "optimisation-stuck", "model-too-small", "nan-made",
-        "one-class-predicted", "vanishing-gradient", "lr-too-low", "initial-loss-high",
+        "lr-too-high",
+        "saturated-units",
+        "dead-relu",
+        "optimisation-stuck",
+        "model-too-small",
+        "nan-made",
+        "one-class-predicted",
+        "vanishing-gradient",
+        "lr-too-low",
+        "initial-loss-high",
     ),
     en=Text(
         title="the gradients explode on their way down",
-        seen="before any update the gradient of {subject} was {how}; the loss "
-        "went from {first:.3g} to {last:.3g}",
+        seen="before any update the gradient of {subject} was {how}; the loss went from {first:.3g} to {last:.3g}",
         why="each layer, or each step of a sequence, multiplies the gradient by a number above 1; one update with such "
         "a gradient throws the weights far away",
         fix="begin with smaller weights there (nn.init.orthogonal_(weight) for recurrent ones), and limit the gradient "
@@ -77,7 +84,7 @@ rule = Rule(
     ),
     zh=Text(
         title="梯度爆炸",
-        seen="第一次更新之前，{subject} 的梯度{how_zh}；损失从 {first:.3g} 变到 {last:.3g}",
+        seen="第一次更新之前，{subject} 的梯度{how}；损失从 {first:.3g} 变到 {last:.3g}",
         why="梯度每往回传一层（或序列的一步）都乘上一个大于 1 的数；用这样的梯度更新一次，权重就被甩得很远",
         fix="把那里的初始权重调小（循环权重用 nn.init.orthogonal_(weight)），并在更新前限制梯度："
         "nn.utils.clip_grad_norm_(model.parameters(), 1.0)",

@@ -22,7 +22,7 @@ def judge(seen: Signals) -> Iterator[Found]:
             cut = _commonest(seen, own)
             en, zh = ("torch.no_grad()",) * 2 if cut is None else (cut.op, cut.op)
             place = cut.place if cut is not None else _called(seen, own)
-            numbers = {"weights": size_of(own), "looks": max(p.looks for p in own), "en": en, "zh": zh}
+            numbers = {"weights": size_of(own), "looks": max(p.looks for p in own), "what": (en, zh)}
             yield Found(place, names_of(own), level=level, numbers=numbers)
 
 
@@ -90,19 +90,19 @@ rule = Rule(
         title="no gradient reaches {subject}",
         seen="{weights} weights in the optimizer were computed with, but none of {looks} losses that were looked at "
         "led "
-        "back to them; what was computed left autograd by {en}",
+        "back to them; what was computed left autograd by {what}",
         why="detach(), .data, no_grad(), numpy() and torch.tensor(x) give values without their history: what comes "
         "before "
         "them isn't trained",
-        fix="go on with the tensor itself: leave out the {en}, and use torch functions in place of numpy's",
+        fix="go on with the tensor itself: leave out the {what}, and use torch functions in place of numpy's",
         looks="The model trains, but a part of it stays as it was initialised; its .grad is None.",
     ),
     zh=Text(
         title="梯度传不到 {subject}",
-        seen="优化器里有 {weights} 个参数参与了计算，但检查过的 {looks} 次损失没有一次能回溯到它们；计算结果在 {zh} 处"
-        "离开了自动求导",
+        seen="优化器里有 {weights} 个参数参与了计算，但检查过的 {looks} 次损失没有一次能回溯到它们；"
+        "计算结果在 {what} 处离开了自动求导",
         why="detach()、.data、no_grad()、numpy()、torch.tensor(x) 只给出数值，不带计算历史：它们之前的部分不会被训练",
-        fix="直接使用原来的张量：去掉 {zh}，numpy 的运算换成 torch 的",
+        fix="直接使用原来的张量：去掉 {what}，numpy 的运算换成 torch 的",
         looks="模型能训练，但其中一部分始终停在初始值，它们的 .grad 是 None。",
     ),
     wrong="""

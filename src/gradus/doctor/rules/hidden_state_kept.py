@@ -55,13 +55,13 @@ rule = Rule(
         title="the state of the last batch is kept with its graph",
         seen="the graph of a step grew from {first} to {last} operations: {what} leads back into earlier steps",
         why="a backward pass then runs through all earlier steps, whose values are freed already; "
-            "retain_graph=True only "
+        "retain_graph=True only "
         "makes each step slower and larger than the one before",
         fix="cut it at the beginning of a step: state = state.detach() (an LSTM's: tuple(s.detach() for s in "
-            "state)), or "
+        "state)), or "
         "begin with a new state where batches don't continue one another",
         looks="'Trying to backward through the graph a second time' in the second step, or steps that become "
-            "slower and "
+        "slower and "
         "slower.",
     ),
     zh=Text(
@@ -69,7 +69,7 @@ rule = Rule(
         seen="单步的计算图从 {first} 个操作增长到 {last} 个：{what}一直连着之前的步骤",
         why="反向传播要穿过之前所有步骤，而它们的中间值已经释放；retain_graph=True 只会让每一步越来越慢、越来越占内存",
         fix="在每一步开头切断：state = state.detach()（LSTM 用 tuple(s.detach() for s in state)）；"
-            "批次之间没有先后关系时，每次用新的初始状态",
+        "批次之间没有先后关系时，每次用新的初始状态",
         looks="第二步报错 'Trying to backward through the graph a second time'，或每一步越来越慢。",
     ),
     wrong="""

@@ -51,7 +51,7 @@ def _found(
     fitting = math.sqrt(2 / weight.fan_in)
     return Found(
         model.place if model else weight.first_place, weight.name,
-        numbers={"what": what, "what_zh": "小" if what == "small" else "大", "std": weight.start_std, "gain": gain,
+        numbers={"what": (what, "小" if what == "small" else "大"), "std": weight.start_std, "gain": gain,
                  "fitting": fitting, "inputs": weight.fan_in, "layers": len(hidden), "first": first, "last": last},
     )  # fmt: skip
 
@@ -63,8 +63,16 @@ rule = Rule(
     area="model",
     judge=judge,
     hides=(
-        "vanishing-gradient", "exploding-gradient", "dead-relu", "saturated-units", "initial-loss-high", "lr-too-low",
-        "lr-too-high", "optimisation-stuck", "model-too-small", "one-class-predicted",
+        "vanishing-gradient",
+        "exploding-gradient",
+        "dead-relu",
+        "saturated-units",
+        "initial-loss-high",
+        "lr-too-low",
+        "lr-too-high",
+        "optimisation-stuck",
+        "model-too-small",
+        "one-class-predicted",
     ),
     en=Text(
         title="the initial weights are too {what}",
@@ -77,7 +85,7 @@ rule = Rule(
         looks="Too small: the loss doesn't move at all. Too large: the first loss is huge, or becomes NaN.",
     ),
     zh=Text(
-        title="初始权重太{what_zh}",
+        title="初始权重太{what}",
         seen="{subject} 初始标准差为 {std:.2g}；它有 {inputs} 个输入，合适的约为 {fitting:.2g}；"
         "{layers} 个隐藏层情况类似，损失开始为 {first:.3g}，现在 {last:.3g}",
         why="数值每过一层就乘上同一个不合适的倍数，梯度往回传时也一样：几层之后不是几乎为零，就是大得离谱",

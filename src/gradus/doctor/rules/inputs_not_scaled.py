@@ -84,8 +84,18 @@ rule = Rule(
     area="data",
     judge=judge,
     hides=(
-        "initial-loss-high", "lr-too-high", "lr-too-low", "dead-relu", "saturated-units", "exploding-gradient",
-        "optimisation-stuck", "model-too-small", "one-class-predicted", "vanishing-gradient", "init-scale", "nan-made",
+        "initial-loss-high",
+        "lr-too-high",
+        "lr-too-low",
+        "dead-relu",
+        "saturated-units",
+        "exploding-gradient",
+        "optimisation-stuck",
+        "model-too-small",
+        "one-class-predicted",
+        "vanishing-gradient",
+        "init-scale",
+        "nan-made",
         "overfitting",
     ),
     en=Text(
@@ -96,14 +106,14 @@ rule = Rule(
         "gradients, and a large column drowns the small ones",
         fix="scale each column by the training rows: x = (x - mean) / std; pixels: x = x / 255",
         looks="The first loss is huge; then it jumps, or stops at the level of guessing. Small learning rates "
-            "only make "
+        "only make "
         "it slow.",
     ),
     zh=Text(
         title="输入没有做缩放",
         seen="进入第一层（{subject}）的数值在 {low:.4g} 到 {high:.4g} 之间，典型大小为 {size:.3g}{told}",
         why="权重初始化和常用的学习率都以输入大小约为 1 为前提：数值过大时输出和梯度都会很大，"
-            "数值大的列还会盖过数值小的列",
+        "数值大的列还会盖过数值小的列",
         fix="用训练集的统计量逐列标准化：x = (x - mean) / std；像素用 x = x / 255",
         looks="最初的损失非常大，之后剧烈跳动，或停在乱猜的水平；把学习率调小只会变慢。",
     ),

@@ -99,19 +99,24 @@ rule = Rule(
     area="data",
     judge=judge,
     hides=(
-        "overfitting", "optimisation-stuck", "model-too-small", "lr-too-low", "one-class-predicted", "lr-too-high",
+        "overfitting",
+        "optimisation-stuck",
+        "model-too-small",
+        "lr-too-low",
+        "one-class-predicted",
+        "lr-too-high",
         "vanishing-gradient",
     ),
     en=Text(
         title="inputs and labels don't seem to belong together",
         seen="guessing has a loss of {guess:.2f}; on rows that were new the training loss stayed at {fresh:.2f}, "
-            "in the "
+        "in the "
         "end it was {last:.2f}{told}",
         why="of labels that have nothing to do with their inputs a model can only learn single rows by heart, "
-            "which helps "
+        "which helps "
         "with no other row",
         fix="shuffle, sort and filter both by the same index: order = torch.randperm(n); x, y = x[order], "
-            "y[order]; print "
+        "y[order]; print "
         "a few pairs and look at them",
         looks="The training loss falls late and slowly; validation stays at the level of guessing for good.",
     ),
@@ -120,7 +125,7 @@ rule = Rule(
         seen="乱猜的损失是 {guess:.2f}；在新样本上训练损失一直停在 {fresh:.2f}，最后为 {last:.2f}{told}",
         why="标签和输入无关时，模型只能逐条死记，对其他样本毫无帮助",
         fix="打乱、排序、筛选时两者要用同一个索引：order = torch.randperm(n); x, y = x[order], y[order]；"
-            "打印几对样本看一看",
+        "打印几对样本看一看",
         looks="训练损失下降得又晚又慢，验证结果始终停在乱猜的水平。",
     ),
     wrong="""

@@ -31,7 +31,7 @@ def judge(seen: Signals) -> Iterator[Found]:
             told.setdefault(found, []).append(p)
     for (level, (en, zh)), own in told.items():
         model = seen.models[own[0].model or 0]
-        numbers = {"weights": size_of(own), "looks": max(p.looks for p in own), "model": model.kind, "en": en, "zh": zh}
+        numbers = {"weights": size_of(own), "looks": max(p.looks for p in own), "model": model.kind, "what": (en, zh)}
         yield Found(own[0].first_place or model.place, names_of(own), level=level, numbers=numbers)
 
 
@@ -60,7 +60,7 @@ rule = Rule(
     hides=("optimisation-stuck", "model-too-small", "vanishing-gradient"),
     en=Text(
         title="a part of the model takes no part in training: {subject}",
-        seen="{model} registers it, the optimizer has its {weights} weights, but {en}; none of {looks} losses that "
+        seen="{model} registers it, the optimizer has its {weights} weights, but {what}; none of {looks} losses that "
         "were "
         "looked at led to it",
         why="its weights stay random; the network that is trained isn't the one that was designed",
@@ -72,7 +72,7 @@ rule = Rule(
     ),
     zh=Text(
         title="模型有一部分没有参与训练：{subject}",
-        seen="{model} 注册了它，优化器里有它的 {weights} 个参数，但{zh}；检查过的 {looks} 次损失没有一次能回溯到它",
+        seen="{model} 注册了它，优化器里有它的 {weights} 个参数，但{what}；检查过的 {looks} 次损失没有一次能回溯到它",
         why="它的参数一直是随机值；实际训练的网络并不是设计的那个网络",
         fix="在 forward() 里把它的结果传给下一层（检查每一行读的是哪个变量）；如果不需要，就删掉这个模块",
         looks="能训练，但效果配不上它的参数量；用 DistributedDataParallel 会报告有未使用的参数。",

@@ -48,14 +48,24 @@ rule = Rule(
     area="data",
     judge=judge,
     hides=(
-        "nan-made", "exploding-gradient", "lr-too-high", "dead-relu", "optimisation-stuck", "model-too-small",
-        "initial-loss-high", "vanishing-gradient", "inputs-not-scaled", "one-class-predicted", "labels-misaligned",
-        "overfitting", "split-mismatch",
+        "nan-made",
+        "exploding-gradient",
+        "lr-too-high",
+        "dead-relu",
+        "optimisation-stuck",
+        "model-too-small",
+        "initial-loss-high",
+        "vanishing-gradient",
+        "inputs-not-scaled",
+        "one-class-predicted",
+        "labels-misaligned",
+        "overfitting",
+        "split-mismatch",
     ),
     en=Text(
         title="the data hold NaN or infinity",
         seen="the {what} of the first loss that isn't a number held NaN or infinity themselves, before the model "
-            "had any",
+        "had any",
         why="one NaN in a batch makes the loss NaN, its gradient makes all weights NaN, and nothing brings them back",
         fix="clean the data before training: look with torch.isfinite(x).all(), then fill the gaps, as by "
         "x = torch.nan_to_num(x), or leave these rows out",

@@ -45,10 +45,10 @@ def judge(seen: Signals) -> Iterator[Found]:
     what = _WORDS.get(maker, (f"{maker} of a number that it isn't defined for",) * 2) if maker else _UNKNOWN
     level: Level = "fault" if proved else "likely"
     kind = ("the loss", "损失") if site.broken == "loss" else ("the gradient", "梯度")
-    numbers = {"at": site.broken_at or 0, "en": what[0], "zh": what[1], "kind_en": kind[0], "kind_zh": kind[1]}
+    numbers = {"at": site.broken_at or 0, "what": what, "kind": kind}
     fix = _FIXES.get(maker, _FIX)
     place = site.maker_place or line_of(seen.program, maker) or site.place
-    yield Found(place, maker, level=level, numbers={**numbers, "fix_en": fix[0], "fix_zh": fix[1]})
+    yield Found(place, maker, level=level, numbers={**numbers, "change": fix})
 
 
 _UNKNOWN = ("an operation that isn't defined for all numbers", "某个并非处处有定义的运算")
@@ -160,18 +160,18 @@ rule = Rule(
     ),
     en=Text(
         title="NaN is made of finite numbers",
-        seen="{kind_en} was the first that wasn't finite, after {at} updates; inputs and weights were finite until "
+        seen="{kind} was the first that wasn't finite, after {at} updates; inputs and weights were finite until "
         "then; it "
-        "comes from {en}",
+        "comes from {what}",
         why="one NaN in the gradient makes every weight NaN with the next update, and nothing brings them back",
-        fix="{fix_en}",
+        fix="{change}",
         looks="The loss is good, and then suddenly nan, for good.",
     ),
     zh=Text(
         title="有限的数算出了 NaN",
-        seen="{at} 次更新之后{kind_zh}首先变得不是有限数；在那之前输入和权重都是有限的；来源：{zh}",
+        seen="{at} 次更新之后{kind}首先变得不是有限数；在那之前输入和权重都是有限的；来源：{what}",
         why="梯度里只要有一个 NaN，下一次更新后所有权重都会变成 NaN，再也回不来",
-        fix="{fix_zh}",
+        fix="{change}",
         looks="损失本来正常，突然变成 nan，从此一直是 nan。",
     ),
     wrong="""

@@ -65,8 +65,16 @@ rule = Rule(
     area="data",
     judge=judge,
     hides=(
-        "lr-too-high", "lr-too-low", "optimisation-stuck", "one-class-predicted", "overfitting", "model-too-small",
-        "labels-misaligned", "dead-relu", "exploding-gradient", "split-mismatch",
+        "lr-too-high",
+        "lr-too-low",
+        "optimisation-stuck",
+        "one-class-predicted",
+        "overfitting",
+        "model-too-small",
+        "labels-misaligned",
+        "dead-relu",
+        "exploding-gradient",
+        "split-mismatch",
     ),
     en=Text(
         title="the training rows are read class by class",

@@ -58,14 +58,14 @@ rule = Rule(
     en=Text(
         title="the model answers the commonest class for everything",
         seen="{share:.0%} of the labels are class {common}, and so are nearly all answers; the {others} others "
-            "are never "
+        "are never "
         "found",
         why="where one class is so common, saying it always is nearly the least loss; accuracy looks high and means "
         "nothing",
         fix="weigh the classes in the loss: nn.CrossEntropyLoss(weight=n / (C * counts)), "
         "nn.BCEWithLogitsLoss(pos_weight=negatives / positives); judge by recall or AUROC",
         looks="Accuracy equals the share of the commonest class from the start, and no example of the rare ones "
-            "is found.",
+        "is found.",
     ),
     zh=Text(
         title="模型对所有样本都回答最多的那一类",

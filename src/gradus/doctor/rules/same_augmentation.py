@@ -29,7 +29,7 @@ rule = Rule(
         title="the augmentation repeats the same random numbers",
         seen="an item was drawn 32 times in {what} of this loader: it varies, yet both drew the very same",
         why="each worker process begins with a copy of one generator: {workers} workers, and each epoch, apply "
-            "the same "
+        "the same "
         "random changes, so there is much less variety than it seems",
         fix="draw from torch's own generator (torch.rand(…)), which is seeded anew in each worker, or seed yours in "
         "worker_init_fn: np.random.default_rng(torch.initial_seed() % 2**32)",
@@ -39,7 +39,7 @@ rule = Rule(
         title="数据增强重复使用同样的随机数",
         seen="让这个加载器的{what}各取同一样本 32 次：每次结果不同，但两边取到的完全一样",
         why="每个工作进程一开始都复制同一个随机数生成器：{workers} 个进程、每个 epoch 做的都是同样的随机变换，"
-            "实际多样性远小于看上去的",
+        "实际多样性远小于看上去的",
         fix="改用 torch 自带的随机数（torch.rand(…)），它在每个工作进程里会重新设种子；或在 worker_init_fn 里设置："
         "np.random.default_rng(torch.initial_seed() % 2**32)",
         looks="不会报错；增强的效果不如预期，过拟合来得早。",

@@ -96,7 +96,7 @@ rule = Rule(
     zh=Text(
         title="验证数据和训练数据的预处理不一致",
         seen="训练输入的均值为 {mean:.3g}、标准差为 {std:.3g}，验证输入为 {other_mean:.3g} 和 {other_std:.3g}；"
-            "模型在验证数据上差得多",
+        "模型在验证数据上差得多",
         why="模型学的是一种尺度的数值，评估时却用了另一种",
         fix="两边用同一个函数：x = (x - mean) / std，其中 mean 和 std 都来自训练集",
         looks="训练很顺利，验证结果从第一个 epoch 起就很差。",

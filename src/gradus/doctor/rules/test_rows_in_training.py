@@ -81,7 +81,7 @@ rule = Rule(
         why="of these rows it may have learnt the answers by heart: the measured quality is too good, and says little "
         "about new data",
         fix="split once, before anything else, by disjoint rows: train, test = order[:n], order[n:]; drop "
-            "duplicates first",
+        "duplicates first",
         looks="Nothing seems wrong: test results are very good, and new data disappoint.",
     ),
     zh=Text(

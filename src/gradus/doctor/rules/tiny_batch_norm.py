@@ -42,7 +42,12 @@ rule = Rule(
     area="model",
     judge=judge,
     hides=(
-        "lr-too-high", "exploding-gradient", "vanishing-gradient", "dead-relu", "optimisation-stuck", "overfitting",
+        "lr-too-high",
+        "exploding-gradient",
+        "vanishing-gradient",
+        "dead-relu",
+        "optimisation-stuck",
+        "overfitting",
         "model-too-small",
     ),
     en=Text(

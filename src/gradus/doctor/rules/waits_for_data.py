@@ -34,7 +34,7 @@ rule = Rule(
     en=Text(
         title="training waits for its data",
         seen="{share:.0%} of the loop's time went by waiting for the next batch, {each:.0f} ms each ({workers} "
-            "workers)",
+        "workers)",
         why="the model stands still meanwhile: a faster device or a smaller model changes nothing",
         fix="read and prepare once, before the loop, where the data fit into memory; else "
         "DataLoader(…, num_workers=4, persistent_workers=True)",

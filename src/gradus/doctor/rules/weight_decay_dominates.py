@@ -13,6 +13,7 @@ STEPS = 40
 SHRUNK, FAR = 0.5, 0.2  # norm of the weights now, of that at the beginning: half, and nearly nothing
 HIGH, RATHER = 0.7, 0.5  # the loss now, of what guessing the frequencies costs
 PULL = 0.5  # decay's part of the gradient, against the loss's: at rest with a usual decay it is small
+USUAL = (0.1, 1e-2)  # decay and learning rate of AdamW
 SHRINKS = 0.7  # what decay alone takes: exp(−0.7) is a half
 
 
@@ -52,6 +53,8 @@ def _pulls(optimizer: OptimizerSeen, weights: list[ParameterSeen]) -> bool:
     """Whether it was decay that took the weights away."""
     rate = max((r for _, r in optimizer.rates), default=optimizer.lr)
     inertia = 1 / (1 - optimizer.momentum) if optimizer.kind == "SGD" and optimizer.momentum < 1 else 1.0
+    if optimizer.decoupled and optimizer.weight_decay <= USUAL[0] and rate > USUAL[1]:
+        return False  # a usual decay, which only a learning rate far too high makes strong
     if optimizer.decoupled or optimizer.kind == "SGD":
         return rate * inertia * optimizer.weight_decay * optimizer.steps >= SHRINKS
     parts = []

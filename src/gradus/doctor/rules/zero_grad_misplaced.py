@@ -41,7 +41,7 @@ def judge(seen: Signals) -> Iterator[Found]:
                 f"约 {passes} 次反向传播中有 {optimizer.thrown} 次的梯度还没被任何更新用到就被清掉了",
             )
         if what is not None:
-            numbers: dict[str, Any] = {"en": what[0], "zh": what[1], "zeroed": zeroed, "steps": steps}
+            numbers: dict[str, Any] = {"what": what, "zeroed": zeroed, "steps": steps}
             numbers |= {"stale": optimizer.stale, "cleared": optimizer.cleared, "thrown": optimizer.thrown}
             yield Found(optimizer.zero_place or optimizer.place, optimizer.kind, numbers=numbers)
 
@@ -69,7 +69,7 @@ rule = Rule(
     ),
     en=Text(
         title="the gradients are cleared at the wrong time",
-        seen="{en}",
+        seen="{what}",
         why="an update must use the gradients gathered since the last update: all of them, and no others",
         fix="clear once per update: optimizer.zero_grad() right after optimizer.step() (or just before the first "
         "backward() that belongs to the next update)",
@@ -79,7 +79,7 @@ rule = Rule(
     ),
     zh=Text(
         title="梯度清零的时机不对",
-        seen="{zh}",
+        seen="{what}",
         why="每次更新应该正好使用上一次更新以来累积的梯度，不能多也不能少",
         fix="每次更新清零一次：紧跟在 optimizer.step() 之后（或在属于下一次更新的第一个 backward() 之前）调用 "
         "optimizer.zero_grad()",

@@ -1,4 +1,4 @@
-"""Listens to single functions of torch, in the first steps only: where values leave autograd, where used losses are kept."""
+"""Listens to functions of torch, in the first steps only: where values leave autograd, where used losses are kept."""
 
 from __future__ import annotations
 

@@ -82,9 +82,13 @@ class Loaders:
                 rows = None
             self.watching.seen.loaders.append(
                 LoaderSeen(
-                    sampler=type(sampler).__name__, rows=rows, batch_size=loader.batch_size,
-                    workers=loader.num_workers, drop_last=bool(loader.drop_last), place=places.here(),
-                )  # fmt: skip
+                    sampler=type(sampler).__name__,
+                    rows=rows,
+                    batch_size=loader.batch_size,
+                    workers=loader.num_workers,
+                    drop_last=bool(loader.drop_last),
+                    place=places.here(),
+                )
             )
         self.watching.seen.loaders[number].epochs += 1
 

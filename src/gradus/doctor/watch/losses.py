@@ -22,9 +22,11 @@ BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 EQUAL = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", *BINARY)  # losses of two equal shapes
 OTHERS = ("kl_div", "poisson_nll_loss", "gaussian_nll_loss", "hinge_embedding_loss", "soft_margin_loss",
           "multilabel_soft_margin_loss", "margin_ranking_loss")  # fmt: skip
-ALWAYS = 400  # calls of a line that are all looked at; after them every tenth
+ALWAYS = 400  # calls of a line that are all looked at; after them
+SELDOM = 20  # every twentieth
 CALLS = 5000  # values that are kept of a line
 RECENT = 200
+MANY = 20_000  # predictions of a batch: of more only every tenth is read for its answers
 PAIRS = 1024  # examples that are kept for experiments at the end
 
 
@@ -36,7 +38,9 @@ class Losses:
         self.sites: dict[tuple[str, Place | None, bool], LossSite] = {}
         self.nodes: dict[Any, str] = {}  # of the newest results, by the operation that made them
         self.outputs: list[tuple[int, int]] = []  # storages that models gave lately, and the models' indices
-        self.beginning: tuple[str, Tensor, dict[str, Any], int, nn.Module] | None = None  # what a first step was made of
+        self.beginning: tuple[str, Tensor, dict[str, Any], int, nn.Module] | None = (
+            None  # what a first step was made of
+        )
         self.copies: dict[int, nn.Module] = {}  # of models, before their first update
         self.pairs: list[tuple[Tensor, Tensor, torch.Size]] = []  # (input, target, shape of the prediction) of batches
         self.paired: set[int] | None = set()  # signatures of their inputs; None: no more are kept
@@ -83,7 +87,7 @@ class Losses:
                 self.nodes[result.grad_fn] = name
         elif w.check is not None:
             w.check.name = name
-        if site.calls > ALWAYS and site.calls % 10 and w.check is None:
+        if site.calls > ALWAYS and site.calls % SELDOM and w.check is None:
             return
         value = number(result) if result.numel() == 1 else number(result.mean())
         if site.reduction == "sum" and name not in OTHERS:
@@ -101,7 +105,8 @@ class Losses:
         if site.calls <= 20 or w.closely:
             summarise(site.predicted, predicted)
             summarise(site.targets, target)
-        self._labels(site, predicted, target, w.check if not gradient else None)
+        if not gradient or w.closely or site.calls <= 20 or predicted.numel() <= MANY or site.calls % 10 == 0:
+            self._labels(site, predicted, target, w.check if not gradient else None)
         if not gradient and w.check is not None:
             check, rows = w.check, max(len(target) if target.ndim else 1, 1)
             before = check.targets

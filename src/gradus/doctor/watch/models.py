@@ -1,4 +1,4 @@
-"""Watches modules as they are called: which are the outermost, in which mode, on which rows, and which are never called."""
+"""Watches modules as they are called: the outermost, their modes and their rows; and those that are never called."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from gradus.doctor.watch.losses import Losses
 from gradus.doctor.watch.optimizers import Optimizers
 from gradus.doctor.watch.watching import Pass, Patches, Watching, first_tensor
 
+CHECKS = 5000  # evaluations that are kept
 BATCHES = 400  # of a group of passes whose rows are signed
 PAIRED = 300  # updates in which batches are kept for the experiments at the end
 NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -40,6 +41,7 @@ class Models:
         functions.stack = self.stack
         self.index: dict[int, int] = {}  # of a model, by id
         self.roots: list[nn.Module] = []  # held, so that ids stay theirs
+        self.sources: dict[tuple[int | None, tuple[tuple[str, int], ...]], str] = {}
         self.fed_by_models: set[int] = set()  # models whose inputs other models compute
         self.called: set[int] = set()  # modules with weights that a pass has called
         self.chance: dict[int, list[nn.Module]] = {}  # stochastic modules of a model
@@ -61,10 +63,9 @@ class Models:
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         w = self.watching
-        if w.busy or w.paused or torch.compiler.is_compiling():
+        if w.busy or w.paused or (w.seen.compiled and torch.compiler.is_compiling()):
             return
-        if id(module) not in self.called:
-            self.called.add(id(module))
+        self.called.add(id(module))
         self.stack.append(module)
         if len(self.stack) == 1 and not isinstance(module, _Loss):
             self.begin(module, args, torch.is_grad_enabled())  # asked here: an observer itself wants no gradient
@@ -74,12 +75,12 @@ class Models:
             self.enter_first(module, args)
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
-        kwargs, output = rest if len(rest) == 2 else ({}, None)  # torch leaves the words out where forward failed
-        w = self.watching
-        if w.busy or w.paused or torch.compiler.is_compiling() or module not in self.stack[-1:]:
+        w, stack = self.watching, self.stack
+        if w.busy or w.paused or not stack or stack[-1] is not module:
             return
-        self.stack.pop()
-        if not self.stack and not isinstance(module, _Loss):
+        stack.pop()
+        if not stack and not isinstance(module, _Loss):
+            kwargs, output = rest if len(rest) == 2 else ({}, None)  # torch leaves the words out where forward failed
             self.finish_pass(module, args, kwargs, output)
 
     def _executed(self, module: nn.Module, gradient: bool) -> None:
@@ -138,12 +139,16 @@ class Models:
             return
         seen = w.seen.models[number]
         self.inside_training = gradient
-        place = places.here()
+        trail = places.trail()
+        place = places.at(trail[0]) if trail else None
         w.event("forward" if gradient else "check", number, place)
         self._judge_unfinished()
         given = first_tensor(args)
-        trail = "/".join(f"{file}:{line}" for file, line in places.trail())
-        w.source = f"{'' if w.loader is None else f'loader {w.loader} '}{trail}"
+        source = self.sources.get((w.loader, trail))
+        if source is None:
+            told = "/".join(f"{file}:{line}" for file, line in trail)
+            source = self.sources[w.loader, trail] = f"{'' if w.loader is None else f'loader {w.loader} '}{told}"
+        w.source = source
         on = any(m.training for m in self.chance[number])
         repeated = self._rows(gradient, given, place, number)
         self.entering = gradient and w.closely
@@ -169,6 +174,8 @@ class Models:
         else:
             self.functions.stop()
             key = (w.source, w.update)
+            if len(w.seen.checks) >= CHECKS:  # a program that predicts between any two updates
+                key = next(reversed(self.checks))
             if key not in self.checks:
                 self.checks[key] = Check(w.source, w.update, model=number)
                 w.seen.checks.append(self.checks[key])
@@ -248,7 +255,7 @@ class Models:
         if number is None or result is None:
             return
         seen = w.seen.models[number]
-        if result.numel() and result.device.type != "meta":
+        if (w.closely or w.check is not None) and result.numel() and result.device.type != "meta":
             self.losses.outputs = [*self.losses.outputs[-8:], (result.untyped_storage().data_ptr(), number)]
         if not seen.output_shape:
             seen.output_shape = tuple(result.shape)
@@ -272,7 +279,9 @@ class Models:
         self.unfinished = None
         if check.name or not isinstance(batch, list | tuple) or result.ndim != 2 or result.shape[1] < 2:
             return
-        labels = [t for t in batch if isinstance(t, Tensor) and not t.is_floating_point() and t.shape == result.shape[:1]]
+        labels = [
+            t for t in batch if isinstance(t, Tensor) and not t.is_floating_point() and t.shape == result.shape[:1]
+        ]
         if len(labels) == 1:
             target, answers = losses.labels_of("cross_entropy", result, labels[0].to(result.device)) or (None, None)
             if target is not None and answers is not None:

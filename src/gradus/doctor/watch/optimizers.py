@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import (
-    Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook,
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
 )  # fmt: skip
 
 from gradus.doctor import places
 from gradus.doctor.signals import Clip, OptimizerSeen, ParameterSeen, Place, SchedulerSeen
-from gradus.doctor.watch.watching import Patches, Watching
+from gradus.doctor.watch.watching import Pass, Patches, Watching
 
 RATES = 2000
 LARGEST = 50_000_000  # weights whose change is measured: a copy of them is made for it
@@ -29,7 +31,9 @@ class _State:
     """Where an optimiser stands between clearing, backward and update."""
 
     weights: list[Tensor]
-    fresh: Counter[Place | None] = field(default_factory=Counter)  # backward passes since gradients were cleared or used
+    fresh: Counter[Place | None] = field(
+        default_factory=Counter
+    )  # backward passes since gradients were cleared or used
     used: bool = False  # an update has used the gradients that are there
     thrown: Counter[Place | None] = field(default_factory=Counter)  # passes of a line, cleared before any update
     dirty: bool = False  # gradients were added to those that an update had used
@@ -125,7 +129,7 @@ class Optimizers:
             state.used, state.at = False, self.updates
 
     def _zero(self, optimizers: list[Optimizer]) -> None:
-        place = places.here()
+        place = places.here() if self.watching.noting or self.watching.closely else None
         for optimizer in optimizers:
             number = self.know(optimizer)
             if number < 0:
@@ -147,12 +151,14 @@ class Optimizers:
         w = self.watching
         number = self.know(optimizer)
         state, seen = self.states[number], w.seen.optimizers[number]
-        place = places.here()
-        w.event("step", number, place)
-        seen.place = seen.place or place
+        if seen.place is None or w.noting:
+            place = places.here()
+            w.event("step", number, place)
+            seen.place = seen.place or place
         self.stepping = number
-        for group in optimizer.param_groups:
-            for weight in group["params"]:
+        groups = optimizer.param_groups
+        if w.closely or sum(len(group["params"]) for group in groups) != len(state.weights):
+            for weight in (p for group in groups for p in group["params"]):
                 if id(weight) not in w.parameters or w.parameters[id(weight)].optimizer is None:
                     self.parameter(weight).optimizer = number
                     state.weights.append(weight)
@@ -181,13 +187,15 @@ class Optimizers:
         w.fed = None
         if not state.models or w.closely:
             state.models = {self.parameter(p).model for p in state.weights}
-        passes = [p for p in w.followed if p.model in state.models]
-        for number in {p.model for p in passes}:
-            off = [p for p in passes if p.model == number and p.off and p.evaluating]
+        passes: dict[int, list[Pass]] = {}
+        for each in w.followed:
+            if each.model in state.models:
+                passes.setdefault(each.model, []).append(each)
+        for number, own in passes.items():
             model = w.seen.models[number]
-            if len(off) == sum(p.model == number for p in passes):
+            if all(p.off and p.evaluating for p in own):
                 model.updates_off += 1
-                model.updates_off_place = model.updates_off_place or off[0].place
+                model.updates_off_place = model.updates_off_place or own[0].place
             else:
                 model.updates_on += 1
         w.followed = []
@@ -226,7 +234,7 @@ class Optimizers:
         state.fresh.clear()
         state.thrown.clear()
         state.used, state.dirty = True, False
-        w.update = max(w.update, seen.steps)
+        w.go_on(max(w.update, seen.steps))
         w.seen.updates = w.update
 
     # clipping, scaling, schedules
