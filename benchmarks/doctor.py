@@ -293,6 +293,11 @@ def _ours(rows: list[Row], parts: list[str]) -> list[list[str]]:
             ]  # fmt: skip
             line.append(shared((verdict in good for row in chosen for verdict in row.verdicts()), len(chosen)))
         told.append(line)
+    line = ["faulty", "of these by an alarm, no mere note"]
+    for part in parts:
+        chosen = [r for r in rows if r.case.part == part and r.case.kind == "faulty"]
+        line.append(shared((r.case.code in one.codes for r in chosen for one in r.ours), len(chosen)))
+    told.insert(2, line)
     return told
 
 

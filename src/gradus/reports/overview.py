@@ -105,8 +105,12 @@ def verdict(record: Record, words: Words) -> Section | None:
     for finding in record.summary["findings"]:
         said = finding.get("zh", finding) if words.lang == "zh" else finding
         pairs = [(words(key), text(said[key])) for key in ("evidence", "cause", "change") if key in said]
-        body += f'<article class="finding"><h3>{text(said.get("verdict", ""))}</h3>{facts(pairs)}</article>'
-    return Section("verdict", words("verdict"), body or f'<p class="quiet">{text(words("no_findings"))}</p>')
+        if finding.get("explains"):
+            pairs.append((words("explains"), text(", ".join(finding["explains"]))))
+        level = f'<span class="quiet"> · {text(words(finding["level"]))}</span>' if "level" in finding else ""
+        body += f'<article class="finding"><h3>{text(said.get("verdict", ""))}{level}</h3>{facts(pairs)}</article>'
+    nothing = words("no_findings" if record.examined else "not_examined")
+    return Section("verdict", words("verdict"), body or f'<p class="quiet">{text(nothing)}</p>')
 
 
 def standard_error(metric: str, value: float | None, rows: int) -> float:

@@ -41,6 +41,11 @@ class Record:
         return int(self.summary["steps"] if self.summary else max(last, default=0))
 
     @property
+    def examined(self) -> bool:
+        """Whether the doctor has looked at it."""
+        return (self.path / "doctor.json").exists()
+
+    @property
     def total_steps(self) -> int:
         return int(self.config["chosen"]["budget"]["value"])
 

@@ -64,9 +64,17 @@ TABLE: dict[str, tuple[str, str]] = {
     # verdict
     "verdict": ("Verdict", "诊断"),
     "no_findings": (
-        "No findings. Nothing has examined this run yet, so this is neither praise nor blame.",
-        "暂无诊断结论。尚未有检查程序审视过这次训练，因此这既非肯定也非否定。",
+        "No findings. The first steps, the curves and the last weights were looked at.",
+        "没有发现错误：检查了最初几步、各条曲线和最后的权重。",
     ),
+    "not_examined": (
+        "No findings. Nothing has examined this run, so this is neither praise nor blame.",
+        "暂无诊断结论。没有检查程序审视过这次训练，因此这既非肯定也非否定。",
+    ),
+    "fault": ("fault: proved", "错误：已证实"),
+    "likely": ("likely", "很可能"),
+    "note": ("note: it depends on what was meant", "提示：取决于本意"),
+    "explains": ("This explains, too", "由此引起"),
     "evidence": ("Evidence", "依据"),
     "cause": ("Cause", "原因"),
     "change": ("Change one thing", "只改一处"),
