@@ -211,6 +211,7 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
     telling: list[loop.Observer] = [Notices(report)]
     telling += samples_of(prepared, directory, None if settings.quiet else lambda text: tell("written", text))
     telling += [log, *([accident.Watch(log)] if settings.on_nan == "stop" else []), *([] if settings.quiet else [show])]
+    telling.append(doctor.OnTheWay(prepared, directory, report))
     if settings.minutes is not None:
         telling.append(OutOfTime(settings.minutes * 60))
     telling.append(checkpoints)

@@ -40,6 +40,8 @@ def test_a_sabotaged_recipe_is_told(name: str, tmp_path: Path, capsys: pytest.Ca
     said = capsys.readouterr().out
     assert found[0]["verdict"] in said
     assert found[0]["change"] in said
+    if found[0]["code"].startswith("lr"):  # which the curves show, so that it is told on the way, too
+        assert f"[{found[0]['code']}]; to change:" in (tmp_path / "run" / "log.txt").read_text()
     assert main(["doctor", "--lang", "en", str(tmp_path / "run")]) == 1
     assert found[0]["verdict"] in " ".join(capsys.readouterr().err.split())
     assert main(["report", str(tmp_path / "run"), "--lang", "zh"]) == 0

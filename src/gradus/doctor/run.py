@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from gradus.doctor.signals import Check, LossSite, Signals
 from gradus.doctor.store import from_json, to_json
 from gradus.doctor.watch import Watch
 from gradus.doctor.watch.probes import memorised
-from gradus.training.loop import batches_of
+from gradus.doctor.words import all_told
+from gradus.training.loop import Observer, batches_of
 from gradus.training.lr_find import generators_untouched
 from gradus.training.optim import default_lr, make_optimizer
 from gradus.training.prepare import Prepared
@@ -84,6 +86,28 @@ def look_at_end(
     return seen, examine(seen)
 
 
+class OnTheWay(Observer):
+    """Tells a quarter, a half and three quarters through what the curves show already, each thing once."""
+
+    def __init__(self, prepared: Prepared, directory: RunDirectory, tell: Callable[[str], None]) -> None:
+        total = prepared.state.total_steps
+        self.marks = {total * share // 4 for share in (1, 2, 3)}
+        self.directory, self.tell, self.higher = directory, tell, prepared.task.higher_is_better
+        self.told: set[str] = set()
+
+    def step(self, state: TrainState) -> None:
+        if state.step not in self.marks:
+            return
+        seen = of_stored(self.directory.doctor_seen())
+        _add_curves(seen, self.directory, {}, self.higher)
+        for finding in all_told(examine(seen)):
+            if finding["level"] != "note" and finding["code"] not in self.told:
+                self.told.add(finding["code"])
+                self.tell(
+                    f"step {state.step:,}: {finding['verdict']} [{finding['code']}]; to change: {finding['change']}"
+                )
+
+
 def examine_again(directory: RunDirectory, silence: tuple[str, ...] = ()) -> tuple[Signals, Diagnosis]:
     """A run that is finished, or not yet, by what it has written."""
     seen, summary = of_stored(directory.doctor_seen()), directory.summary()
@@ -106,7 +130,8 @@ def _add_curves(seen: Signals, directory: RunDirectory, summary: dict[str, Any],
     keys = ("task", "primary", "metrics", "baseline", "rows", "steps", "stopped")
     seen.run = {key: summary[key] for key in keys if key in summary} | {"higher": higher}
     seen.program = str(directory.path)
-    lines = [json.loads(line) for line in directory.metrics.read_text().splitlines() if line.strip()]
+    raw = directory.metrics.read_text().splitlines() if directory.metrics.exists() else []
+    lines = [json.loads(line) for line in raw if line.strip()]
     seen.seconds = summary.get("seconds", {}).get("total", 0.0)
     seen.updates = summary.get("steps", max((line["step"] for line in lines), default=0))
     _curves(seen, lines)

@@ -102,12 +102,16 @@ def verdict(record: Record, words: Words) -> Section | None:
     if record.summary is None:
         return None
     body = ""
+    levels = {
+        level: f'<span class="quiet"> · {text(told)}</span>'
+        for level, told in (("fault", words("fault")), ("likely", words("likely")), ("note", words("note")))
+    }
     for finding in record.summary["findings"]:
         said = finding.get("zh", finding) if words.lang == "zh" else finding
         pairs = [(words(key), text(said[key])) for key in ("evidence", "cause", "change") if key in said]
         if finding.get("explains"):
             pairs.append((words("explains"), text(", ".join(finding["explains"]))))
-        level = f'<span class="quiet"> · {text(words(finding["level"]))}</span>' if "level" in finding else ""
+        level = levels.get(finding.get("level", ""), "")
         body += f'<article class="finding"><h3>{text(said.get("verdict", ""))}{level}</h3>{facts(pairs)}</article>'
     nothing = words("no_findings" if record.examined else "not_examined")
     return Section("verdict", words("verdict"), body or f'<p class="quiet">{text(nothing)}</p>')

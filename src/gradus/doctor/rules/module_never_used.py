@@ -60,9 +60,8 @@ rule = Rule(
     hides=("optimisation-stuck", "model-too-small", "vanishing-gradient"),
     en=Text(
         title="a part of the model takes no part in training: {subject}",
-        seen="{model} registers it, the optimizer has its {weights} weights, but {what}; none of {looks} losses that "
-        "were "
-        "looked at led to it",
+        seen="{model} registers it, and the optimizer has its {weights} weights; {what}, and none of the {looks} "
+        "losses that were looked at led to it",
         why="its weights stay random; the network that is trained isn't the one that was designed",
         fix="in forward(), hand its result on to the next layer (look at which variable each line reads); or delete "
         "the "
