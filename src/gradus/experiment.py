@@ -262,9 +262,9 @@ def _finish(prepared: Prepared, directory: RunDirectory, words: str) -> None:
     try:
         predictor.save(directory.predictor)
         summary = summary_of(prepared, directory, words)
-        first = doctor.of_stored(directory.doctor_seen())
-        seen, found = doctor.look_at_end(prepared, directory, first, summary)
-        directory.write_doctor(doctor.stored(seen))
+        kept = directory.doctor_seen()
+        seen, found = doctor.look_at_end(prepared, directory, doctor.of_stored(kept), summary)
+        directory.write_doctor({**kept, **doctor.stored(seen, "end")})
         directory.write_summary({**summary, "findings": both_told(found)})
     except OSError as error:
         raise _told(error, directory, f" Then go on with: gradus resume {directory.path}") from None

@@ -110,8 +110,11 @@ class OnTheWay(Observer):
 
 def examine_again(directory: RunDirectory, silence: tuple[str, ...] = ()) -> tuple[Signals, Diagnosis]:
     """A run that is finished, or not yet, by what it has written."""
-    seen, summary = of_stored(directory.doctor_seen()), directory.summary()
-    if summary is None or not seen.run:
+    kept, summary = directory.doctor_seen(), directory.summary()
+    if summary is not None and "end" in kept:
+        seen = of_stored(kept, "end")
+    else:
+        seen = of_stored(kept)
         _add_curves(seen, directory, summary or {}, True)
     return seen, examine(seen, silence)
 
@@ -156,13 +159,14 @@ def _probe(prepared: Prepared, seen: Signals) -> None:
     seen.probe.classes = next((site.classes for site in seen.training), 0)
 
 
-def stored(seen: Signals) -> dict[str, Any]:
-    """Signals as they are written beside a run."""
-    return {"signals": finite(to_json(seen))}
+def stored(seen: Signals, moment: str = "start") -> dict[str, Any]:
+    """Signals as they are written beside a run, of its ``start`` or its ``end``."""
+    return {moment: finite(to_json(seen))}
 
 
-def of_stored(value: dict[str, Any]) -> Signals:
-    found: Signals = from_json(Signals, value["signals"]) if value else Signals()
+def of_stored(value: dict[str, Any], moment: str = "start") -> Signals:
+    """What ``stored`` gave; nothing seen where that is missing."""
+    found: Signals = from_json(Signals, value[moment]) if moment in value else Signals()
     return found
 
 

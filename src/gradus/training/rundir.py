@@ -17,8 +17,8 @@ from gradus.training.whole import sync_directory, write_json
 
 # what a run has before it has its config.json
 BEGUN = {
-    "checkpoints", "tokenizer", "evidence", "figures", "log.txt", "kept.json", ".kept.json.partial",
-    ".config.json.partial", ".lock",
+    "checkpoints", "tokenizer", "evidence", "figures", "log.txt", "doctor.json", ".doctor.json.partial",
+    "kept.json", ".kept.json.partial", ".config.json.partial", ".lock",
 }  # fmt: skip
 
 
