@@ -64,7 +64,16 @@ def gradus(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
     return run
 
 
-LONGEST = ("test_text_recipes", "test_bed", "test_recipes", "test_world", "test_resume", "test_report", "test_serving", "test_kill")
+LONGEST = (
+    "test_text_recipes",
+    "test_bed",
+    "test_recipes",
+    "test_world",
+    "test_resume",
+    "test_report",
+    "test_serving",
+    "test_kill",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -60,6 +60,7 @@ def test_json_is_all_there_is_on_standard_output(gradus: Gradus) -> None:
     assert "[--device]" in err
     assert {p.name for p in Path("r").iterdir()} == {
         "config.json", "metrics.jsonl", "summary.json", "checkpoints", "predictor", "evidence", "log.txt",
+        "doctor.json",
     }  # fmt: skip
     config = json.loads(Path("r/config.json").read_text())
     assert config["settings"]["epochs"] == {"value": 1, "from": "command line"}

@@ -314,7 +314,7 @@ class Big(nn.Module):
         self.calls, self.net, self.big = 0, gd.models.MLP(3, 8, 1), nn.Parameter(torch.zeros(900_000))
     def forward(self, x):
         self.calls += self.training
-        if self.calls == 3:
+        if self.calls == 7:  # past the three steps that the doctor looks at on a copy
             os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)
         return self.net(x) + 0 * self.big.sum()
 torch.manual_seed(0)
