@@ -239,8 +239,6 @@ class ModelSeen:
     norms: list[str] = field(default_factory=list)  # those of batch norm among them
     never_called: list[str] = field(default_factory=list)  # modules with weights that no pass called
     training: int = 0  # passes with gradient
-    training_off: int = 0  # of these, with every stochastic module in evaluation mode
-    training_off_place: Place | None = None
     judging: int = 0  # passes without gradient
     judging_on: int = 0  # of these, with a stochastic module in training mode
     judging_on_place: Place | None = None
@@ -338,7 +336,6 @@ class Clip:
     before_backward: int = 0  # nothing to clip: all gradients None or 0
     after_step: int = 0  # gradients that an update had used already
     before_unscale: int = 0  # gradients that a GradScaler had scaled
-    clipped: int = 0  # calls that made the gradient smaller
     limit: float = 0.0
 
 
@@ -415,8 +412,6 @@ class Probe:
     rows: int = 0  # that the next two experiments had: of the first epoch, a fourth of them held out
     again: float | None = None  # least held-out loss of the model itself, taught by Adam from its first weights
     plain: float | None = None  # least held-out loss of a plain network of two layers of 64 units
-    gradient_norm: float | None = None
-    curvature: float | None = None  # the smallest eigenvalue of the Hessian, where the gradient is small
     seconds: float = 0.0
 
 
@@ -438,7 +433,6 @@ class Signals:
     updates: int = 0
     seconds: float = 0.0
     compiled: bool = False
-    world: int = 1
     events: list[Event] = field(default_factory=list)
     losses: list[LossSite] = field(default_factory=list)
     backwards: list[BackwardSite] = field(default_factory=list)

@@ -33,6 +33,9 @@ def show(
     for finding in all_told(diagnosis, language):
         console.print()
         _finding(console, finding, language)
+    if diagnosis.findings and error is None:
+        console.print()
+        _line(console, "", label("silence", language).format(code=diagnosis.findings[0].code), "dim")
     if error is None or not diagnosis.alarms:
         console.print()
         for name, text in measured(seen, language):

@@ -21,6 +21,7 @@ LABELS = {
     "fix": ("change", "修改"),
     "follows": ("explains", "由此引起"),
     "more": ("and {n} more like it", "另有 {n} 处同类"),
+    "silence": ("is it meant so? gradus doctor --silence {code} …", "本意如此？gradus doctor --silence {code} …"),
     "ended": ("ended by", "异常结束"),
     "trouble": ("a fault of its own, the script isn't to blame:", "诊断程序自身出错，与脚本无关："),
     "headline": ("{alarms} to mend, {notes} to look at", "{alarms} 处需要修改，{notes} 处值得看看"),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gradus.doctor import graph, places
 from gradus.doctor.graph import Graph
-from gradus.doctor.signals import BackwardSite, Broadcast, LossSite, Op, Place, UnitSeen
+from gradus.doctor.signals import BackwardSite, Broadcast, LossSite, Place, UnitSeen
 from gradus.doctor.watch.losses import Losses
 from gradus.doctor.watch.optimizers import Optimizers
 from gradus.doctor.watch.rows import summarise
@@ -130,9 +130,6 @@ class Backward:
                 continue
             w.followed.append(p)
             model.training += 1
-            if p.off:
-                model.training_off += 1
-                model.training_off_place = model.training_off_place or p.place
 
     def _read(self, site: BackwardSite, root: Tensor, read: Graph) -> None:
         w = self.watching
@@ -272,8 +269,3 @@ class Backward:
         site = max(self.watching.seen.backwards, key=lambda s: s.calls, default=None)
         if site is not None and not site.broken:
             site.broken, site.broken_at = "gradient", self.watching.update
-
-
-def softmax_of(ops: list[Op]) -> Op | None:
-    """The softmax among operations, or None."""
-    return next((op for op in ops if op.name == "softmax"), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -60,7 +59,6 @@ class Watching:
     alive: dict[int, ReferenceType[nn.Module]] = field(default_factory=dict)  # models by index
     tensors: dict[int, Tensor] = field(default_factory=dict)  # parameters by id: so that ids stay theirs
     troubles: list[str] = field(default_factory=list)
-    graph: Any = None  # of the newest backward pass that was looked at
 
     @property
     def deaf(self) -> bool:
@@ -158,8 +156,3 @@ def first_tensor(values: Any) -> Tensor | None:
 def number(tensor: Tensor) -> float:
     """A tensor of one number, as one."""
     return float(tensor.detach())
-
-
-def module_of(name: str) -> Any:
-    """A module that is loaded, or None."""
-    return sys.modules.get(name)
