@@ -29,6 +29,7 @@ from gradus.training.settings import Settings
 from gradus.training.state import TrainState
 from gradus.training.step import supervised
 
+LEAST = 20  # steps of a run that is looked at: of a shorter one nothing could be said
 FIRST = 3  # steps that are looked at on a copy, before the first
 LAST = 2  # batches that the last weights are looked at with
 LARGEST = 20_000_000  # weights: larger models aren't copied, and their curves must tell
@@ -39,7 +40,7 @@ def look_at_start(prepared: Prepared, settings: Settings) -> Signals:
     """The first steps of a run, on a copy of its model and with its own batches."""
     state, steps = prepared.state, min(FIRST, prepared.state.total_steps)
     watch = Watch()
-    if _is_large(prepared) or settings.optimizer == "lbfgs":
+    if _is_large(prepared) or state.total_steps < LEAST or settings.optimizer == "lbfgs":
         return watch.watching.seen
     try:
         model = copy.deepcopy(state.model).train()
@@ -79,7 +80,7 @@ def look_at_end(
         summary: the result, beside its baselines.
     """
     _add_curves(seen, directory, summary, prepared.task.higher_is_better)
-    if not _is_large(prepared):
+    if not _is_large(prepared) and prepared.state.total_steps >= LEAST:
         _late(prepared, seen)
         if not better_than_trivial(seen.run):
             _probe(prepared, seen)
