@@ -34,16 +34,15 @@ class Functions:
         self.mode: _Listen | None = None
         self.cuts: dict[tuple[str, Place | None], Cut] = {}
         self.went: Any = lambda tensor: False  # whether a loss has gone backward; set by those who know
-        self.is_loss: Any = lambda tensor: False
         self.stack: list[Any] = []  # modules that are being called; those who know put theirs here
         self.gone: Any = dict  # losses that have gone backward, by id; set by those who know
         self.totals: dict[int, _Total] = {}  # sums of losses, by id
         self.scaled: dict[int, tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = {}  # scaled losses, and of what
         self.made: dict[Any, tuple[str, Tensor, Tensor, Place | None]] = {}  # differences, by what made them
 
-    def listen(self, watching: Watching) -> None:
+    def listen(self) -> None:
         """A pass with gradient begins."""
-        if watching.update >= STEPS or watching.seen.compiled:
+        if self.watching.update >= STEPS or self.watching.seen.compiled:
             self.stop()
         elif self.mode is None:
             self.mode = _Listen(self)

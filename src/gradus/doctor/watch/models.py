@@ -119,7 +119,6 @@ class Models:
         self.roots.append(model)
         seen = ModelSeen(type(model).__name__, sum(p.numel() for _, p in named))
         self.watching.seen.models.append(seen)
-        self.watching.alive[number] = weakref.ref(model)
         owners = dict(model.named_modules())
         for name, weight in named:
             owner, _, _ = name.rpartition(".")
@@ -170,7 +169,7 @@ class Models:
                 seen.small_norms += len(given) <= 2
             if w.loader is not None:
                 w.seen.loaders[w.loader].training += 1
-            self.functions.listen(w)
+            self.functions.listen()
         else:
             self.functions.stop()
             key = (w.source, w.update)

@@ -53,7 +53,6 @@ class Optimizers:
         self.held: list[Optimizer] = []
         self.clips: dict[Place | None, Clip] = {}
         self.schedulers: dict[int, tuple[Any, SchedulerSeen]] = {}
-        self.stepping = 0
         self.updates = 0  # of all optimisers together
         self.broke: Callable[[], None] = lambda: None  # is told of a gradient that isn't finite
         pre, post = watching.quietly(self._before), watching.quietly(self._after)
@@ -155,7 +154,6 @@ class Optimizers:
             place = places.here()
             w.event("step", number, place)
             seen.place = seen.place or place
-        self.stepping = number
         groups = optimizer.param_groups
         if w.closely or sum(len(group["params"]) for group in groups) != len(state.weights):
             for weight in (p for group in groups for p in group["params"]):

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
-from weakref import ReferenceType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradus.doctor.signals import Check, Event, ParameterSeen, Place, Signals
 
@@ -56,7 +55,6 @@ class Watching:
     fed: Tensor | None = None  # to the newest pass with gradient, until the next update
     names: dict[int, str] = field(default_factory=dict)  # of parameters
     parameters: dict[int, ParameterSeen] = field(default_factory=dict)
-    alive: dict[int, ReferenceType[nn.Module]] = field(default_factory=dict)  # models by index
     tensors: dict[int, Tensor] = field(default_factory=dict)  # parameters by id: so that ids stay theirs
     troubles: list[str] = field(default_factory=list)
 
