@@ -18,10 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import gradus as gd
+from gradus import recipes
 from gradus.doctor import run as doctor
+from gradus.doctor.judge import Diagnosis
 from gradus.doctor.signals import Signals
 from gradus.doctor.watch import Watch
+from gradus.training.loop import Observer
 
 Make = Callable[[], tuple[nn.Module, Tensor, Tensor]]
 
@@ -81,29 +83,34 @@ def compare(name: str, make: Make, steps: int, rounds: int) -> None:
 
 
 def own(rounds: int) -> None:
-    """Gradus' own runs: with its looks at the beginning and the end, and without them."""
-    looks = (doctor.look_at_start, doctor._late)
+    """A run of ``digits`` with the doctor's looks and without them: its loop alone, and the whole of it."""
+    parts = {name: getattr(doctor, name) for name in ("look_at_start", "look_at_end", "OnTheWay")}
+    none = {
+        "look_at_start": lambda prepared, settings: Signals(),
+        "look_at_end": lambda prepared, directory, seen, summary: (seen, Diagnosis()),
+        "OnTheWay": lambda prepared, directory, tell: Observer(),
+    }
 
-    def seconds(watched: bool) -> float:
-        doctor.look_at_start = looks[0] if watched else (lambda prepared, settings: Signals())
-        doctor._late = looks[1] if watched else (lambda prepared, seen: None)
+    def seconds(watched: bool) -> tuple[float, float]:
+        for name, value in (parts if watched else none).items():
+            setattr(doctor, name, value)
         with tempfile.TemporaryDirectory() as folder:
-            data = gd.data.digits()
-            model = (
-                gd.models.CNN.for_images(data) if hasattr(gd.models.CNN, "for_images") else gd.models.MLP(64, 256, 10)
-            )
             begun = time.perf_counter()
-            gd.train(model, data, epochs=60, out=f"{folder}/run", quiet=True)
-            return time.perf_counter() - begun
+            run = recipes.call("digits", {"quiet": True, "out": f"{folder}/run"})
+            return run.summary["seconds"]["train"], time.perf_counter() - begun
 
-    ratios = []
+    found = []
     seconds(True)
     for turn in range(rounds):
         order = (True, False) if turn % 2 else (False, True)
         times = {watched: seconds(watched) for watched in order}
-        ratios.append(times[True] / times[False])
-    doctor.look_at_start, doctor._late = looks
-    print(f"own runs     {times[False]:8.2f} s a run, looked at {statistics.median(ratios):.3f} x ({_range(ratios)})")
+        found.append((times, [with_ / without for with_, without in zip(times[True], times[False], strict=True)]))
+    for name, value in parts.items():
+        setattr(doctor, name, value)
+    for place, what in enumerate(("own loop", "own runs")):
+        bare = statistics.median(times[False][place] for times, _ in found)
+        ratios = [pair[place] for _, pair in found]
+        print(f"{what:<12} {bare:8.2f} s a run, looked at {statistics.median(ratios):.3f} x ({_range(ratios)})")
 
 
 def _range(ratios: list[float]) -> str:

@@ -48,8 +48,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "llama-3": dict(qk_norm=False, theta=900.0, stretch=(8.0, 1.0, 4.0, 40.0)),
     "qwen3-linear": dict(theta=900.0, stretch=(4.0,)),
     "qwen2": dict(qk_norm=False, qkv_bias=True, kv_heads=2),
-    "gpt2": dict(plain=True, hidden=96, epsilon=1e-5),
-    "gpt2-untied": dict(plain=True, tie=False),
+    "gpt2": dict(plain=True, gelu_by_tanh=True, hidden=96, epsilon=1e-5),
+    "gpt2-untied": dict(plain=True, gelu_by_tanh=True, tie=False),
+    "gpt2-exact": dict(plain=True),
 }
 CLASSES = {"qwen3": "Qwen3", "llama": "Llama", "qwen2": "Qwen2", "gpt2": "GPT2"}
 
@@ -165,7 +166,7 @@ def test_a_gguf_file_read_back_tensor_for_tensor(shape: str, kind: str, tokens: 
             stored
         ] * np.abs(value).max()
         assert np.abs(given - value).max() <= bound
-    assert len(notes) == (plainer > 0)
+    assert len(notes) == (plainer > 0) + (model.plain and not model.gelu_by_tanh)
 
 
 def value_of(reader: Any, key: str) -> Any:
@@ -192,7 +193,7 @@ def test_what_a_gguf_file_tells_of_model_and_tokenizer(tokens: Tokens) -> None:
     assert kinds == [3] * 8 + [1] * (tokens.size - 8) + [5] * 3
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "gpt2-exact"])  # llama.cpp has no such GELU
 def test_llama_cpp_writes_the_same_hundred_tokens(shape: str, tokens: Tokens) -> None:
     llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python isn't installed: no llama.cpp to ask")
     model = model_of(shape, tokens.size)

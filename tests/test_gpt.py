@@ -27,6 +27,7 @@ SHAPES: list[dict[str, Any]] = [
     {"kv_heads": 2, "head_width": 6, "tie": False},
     {"qk_norm": False, "qkv_bias": True, "theta": 500.0},
     {"plain": True},
+    {"plain": True, "gelu_by_tanh": True},
 ]
 
 
@@ -76,7 +77,11 @@ def by_the_book(model: GPT, ids: Tensor) -> Tensor:
             answers.append(torch.stack(rows))
         x = x + part.out(torch.cat(answers, dim=1))
         h, part = norm(x, block.hidden_norm), block.hidden
-        inner = F.gelu(part.up(h), approximate="tanh") if model.plain else F.silu(part.gate(h)) * part.up(h)
+        inner = (
+            F.gelu(part.up(h), approximate="tanh" if model.gelu_by_tanh else "none")
+            if model.plain
+            else F.silu(part.gate(h)) * part.up(h)
+        )
         x = x + part.down(inner)
     return norm(x, model.norm) @ model.head.weight.T
 

@@ -58,6 +58,18 @@ MADE: dict[str, Callable[[], Any]] = {
             vocab_size=300, n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=2, eos_token_id=3
         )
     ),
+    "gpt2-exact": lambda: transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
+            vocab_size=300,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            n_positions=64,
+            activation_function="gelu",
+            bos_token_id=2,
+            eos_token_id=3,
+        )
+    ),
 }
 
 

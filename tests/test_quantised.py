@@ -33,6 +33,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "qwen2": dict(kv_heads=1, qk_norm=False, qkv_bias=True),
     "qwen3": dict(kv_heads=2, head_width=24, theta=1e6),
     "gpt2": dict(plain=True),
+    "gpt2-tanh": dict(plain=True, gelu_by_tanh=True),
 }
 
 

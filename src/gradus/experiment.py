@@ -195,7 +195,7 @@ def _go(prepared: Prepared, settings: Settings, directory: RunDirectory) -> Run:
 
     def report(line: str) -> None:
         directory.log(line)
-        console().print(line, style="yellow")
+        console().print(line, style="yellow", markup=False)
 
     per_epoch = prepared.order.batches_per_epoch
     log = MetricsLog(directory, settings.log_every or min(100, max(1, state.total_steps // 200)), per_epoch)

@@ -21,6 +21,7 @@ SABOTAGED: dict[str, tuple[list[str], set[str]]] = {
     "a rate far too high": (["digits", "--lr", "30"], {"lr-too-high"}),
     "a rate far too high for SGD": (["digits", "--optimizer", "sgd", "--lr", "100", "--clip", "1e9"], {"lr-too-high"}),
     "a rate far too low": (["digits", "--lr", "1e-8"], {"lr-too-low"}),
+    "a line that can't get anywhere": (["logistic", "--lr", "1e-9"], {"lr-too-low"}),
     "a decay that is all": (["digits", "--weight-decay", "300"], {"weight-decay-dominates"}),
 }
 

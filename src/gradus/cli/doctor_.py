@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gradus.errors import UserError
+
+if TYPE_CHECKING:
+    from gradus.doctor.signals import Probe
 
 
 @click.command(name="doctor", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -16,6 +20,7 @@ from gradus.errors import UserError
 @click.option("--explain", metavar="CODE", help="the page of a code: what it looks like, why, faulty and mended lines")
 @click.option("--codes", "list_codes", is_flag=True, help="all that can be found, a line each")
 @click.option("--silence", metavar="CODE", multiple=True, help="don't tell of this; may be given again")
+@click.option("--probe", is_flag=True, help="of a run: try things with copies of its model, for up to half a minute")
 @click.option("--lang", type=click.Choice(["en", "zh"]), default=None, help="language of the findings [the locale's]")
 @click.argument("target", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -24,6 +29,7 @@ def command(
     explain: str | None,
     list_codes: bool,
     silence: tuple[str, ...],
+    probe: bool,
     lang: str | None,
     target: str | None,
     arguments: tuple[str, ...],
@@ -49,9 +55,11 @@ def command(
     for code in silence:
         check_code(code)
     if Path(target).is_file():
+        if probe:
+            raise UserError("doctor: --probe is for a run; of a script all that can be tried is tried at its end.")
         status = _script(target, arguments, as_json, silence, lang)
     else:
-        status = _run(target, as_json, silence, lang)
+        status = _run(target, as_json, silence, probe, lang)
     click.get_current_context().exit(status)
 
 
@@ -77,7 +85,7 @@ def _script(target: str, arguments: tuple[str, ...], as_json: bool, silence: tup
     return ended.status or (1 if diagnosis.alarms else 0)
 
 
-def _run(target: str, as_json: bool, silence: tuple[str, ...], lang: str) -> int:
+def _run(target: str, as_json: bool, silence: tuple[str, ...], probe: bool, lang: str) -> int:
     from gradus.doctor.run import examine_again
     from gradus.doctor.terminal import show
     from gradus.doctor.words import summary
@@ -85,9 +93,23 @@ def _run(target: str, as_json: bool, silence: tuple[str, ...], lang: str) -> int
 
     if not Path(target).exists():
         raise UserError(f"doctor: there is no {target}.")
-    seen, diagnosis = examine_again(RunDirectory.open(target), silence)
+    tried = _probe(target, as_json) if probe else None
+    seen, diagnosis = examine_again(RunDirectory.open(target), silence, tried)
     if as_json:
         click.echo(json.dumps(summary(seen, diagnosis, lang), ensure_ascii=False))
     else:
         show(seen, diagnosis, lang)
     return 1 if diagnosis.alarms else 0
+
+
+def _probe(target: str, quiet: bool) -> Probe:
+    from rich.console import Console
+
+    from gradus import recipes
+    from gradus.doctor.trials import of_run
+    from gradus.training import Run
+
+    if Run(target).summary["parameters"] == 0:
+        raise UserError(f"{target}: has no weights with which anything could be tried; leave --probe out.")
+    with Console(stderr=True, quiet=quiet).status("trying things with copies of the model"):
+        return of_run(recipes.reopen(target, resume="open", quiet=True))

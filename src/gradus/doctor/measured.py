@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 
-from gradus.doctor.signals import Check, LossSite, Signals
+from gradus.doctor.signals import Check, LossSite, Probe, Signals
+
+STEEP = 0.3  # of the loss, on a way as long as the weights: less is a critical point, or near one
+LEVEL = 1e-5  # curvatures below it are none
+DOWNWARD = 0.02  # of the greatest curvature: the least one, where it is less than minus that, leads down
 
 LINES = {
     "training": ("training", "训练"),
@@ -24,6 +28,39 @@ LINES = {
     "wait_told": (
         "{share:.0%} of the time between batches, for {sampler} data, {workers} workers",
         "占两批之间时间的 {share:.0%}（{sampler}，{workers} 个 worker）",
+    ),
+    "one batch": ("one batch", "单个 batch"),
+    "one_batch_told": (
+        "a fresh copy, taught one batch by heart: {first} → {last} in 150 steps of Adam",
+        "重新初始化的副本只背一个 batch：{first} → {last}（Adam，150 步）",
+    ),
+    "other rows": ("other rows", "新样本"),
+    "other_rows_told": (
+        "a fresh copy, taught {rows:,} rows by Adam, gets to {again} on some that it hasn't seen{plain}",
+        "重新初始化的副本用 Adam 学 {rows:,} 个样本，在没见过的样本上达到 {again}{plain}",
+    ),
+    "plain": ("; a plain network of two layers to {plain}", "；普通的两层网络达到 {plain}"),
+    "speed": ("speed", "速度"),
+    "speed_told": (
+        "{mine:.3g} billion operations a second in training, {share:.0%} of the {possible:.3g} that large products do",
+        "训练时每秒 {mine:.3g} 十亿次运算，为本机大矩阵乘法（{possible:.3g}）的 {share:.0%}",
+    ),
+    "place": ("stands", "所处位置"),
+    "slope": (
+        "on a slope: the gradient is still large ({steep} of the loss on a way as long as the weights)",
+        "在坡上：梯度仍然较大（沿梯度走权重那么长，损失变化 {steep} 倍）",
+    ),
+    "plateau": (
+        "on a plateau: the gradient is small ({steep}), and no direction curves",
+        "在平台上：梯度很小（{steep}），各方向都没有弯曲",
+    ),
+    "saddle": (
+        "at a saddle: the gradient is small ({steep}), yet a way leads down (curvatures {low} to {high})",
+        "在鞍点：梯度很小（{steep}），但仍有下降方向（曲率 {low} 到 {high}）",
+    ),
+    "minimum": (
+        "in a valley: the gradient is small ({steep}), and all ways lead up or level (curvatures {low} to {high})",
+        "在谷底：梯度很小（{steep}），各方向向上或持平（曲率 {low} 到 {high}）",
     ),
 }
 """Label or sentence, in English and in Chinese."""
@@ -63,7 +100,37 @@ def measured(seen: Signals, language: str) -> list[tuple[str, str]]:
             share = loader.waited / total
             told = say("wait_told", share=share, sampler=loader.sampler, workers=loader.workers)
             lines.append((say("waiting"), told))
+    return lines + _tried(seen.probe, say)
+
+
+def _tried(probe: Probe, say: object) -> list[tuple[str, str]]:
+    """What the experiments on a run came to."""
+    lines = []
+
+    def add(name: str, key: str, **values: object) -> None:
+        lines.append((say(name), say(key, **values)))  # type: ignore[operator]
+
+    if probe.memorised is not None:
+        add("one batch", "one_batch_told", first=_figure(probe.memorised_from), last=_figure(probe.memorised))
+    if probe.again is not None:
+        plain = "" if probe.plain is None else say("plain", plain=_figure(probe.plain))  # type: ignore[operator]
+        add("other rows", "other_rows_told", rows=probe.rows, again=_figure(probe.again), plain=plain)
+    if probe.steep is not None and probe.lowest is not None and probe.highest is not None:
+        key = kind_of_place(probe.steep, probe.lowest, probe.highest)
+        add("place", key, steep=f"{probe.steep:.2g}", low=f"{probe.lowest:.2g}", high=f"{probe.highest:.2g}")
+    if probe.speed and probe.possible:
+        values = dict(mine=probe.speed / 1e9, share=probe.speed / probe.possible, possible=probe.possible / 1e9)
+        add("speed", "speed_told", **values)
     return lines
+
+
+def kind_of_place(steep: float, lowest: float, highest: float) -> str:
+    """slope, plateau, saddle or minimum: what a loss looks like around weights, see ``curvature.extremes``."""
+    if steep > STEEP:
+        return "slope"
+    if max(abs(lowest), abs(highest)) < LEVEL:
+        return "plateau"
+    return "saddle" if lowest < -DOWNWARD * abs(highest) else "minimum"
 
 
 def chance_of(site: LossSite) -> float:

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from gradus.doctor.judge import Diagnosis, examine
-from gradus.doctor.signals import Check, LossSite, Signals
+from gradus.doctor.signals import Check, LossSite, Probe, Signals
 from gradus.doctor.store import from_json, to_json
+from gradus.doctor.trials import try_out
 from gradus.doctor.watch import Watch
-from gradus.doctor.watch.probes import memorised
 from gradus.doctor.words import all_told
 from gradus.training.loop import Observer, batches_of
 from gradus.training.lr_find import generators_untouched
@@ -33,7 +33,6 @@ LEAST = 20  # steps of a run that is looked at: of a shorter one nothing could b
 FIRST = 3  # steps that are looked at on a copy, before the first
 LAST = 2  # batches that the last weights are looked at with
 LARGEST = 20_000_000  # weights: larger models aren't copied, and their curves must tell
-PROBED = 50_000_000  # weights times rows: beyond, learning a batch by heart takes too long to try
 
 
 def look_at_start(prepared: Prepared, settings: Settings) -> Signals:
@@ -83,7 +82,7 @@ def look_at_end(
     if not _is_large(prepared) and prepared.state.total_steps >= LEAST:
         _late(prepared, seen)
         if not better_than_trivial(seen.run):
-            _probe(prepared, seen)
+            seen.probe = try_out(prepared.state.model, prepared.task, prepared.data, prepared.state.seed)
     return seen, examine(seen)
 
 
@@ -109,14 +108,18 @@ class OnTheWay(Observer):
                 )
 
 
-def examine_again(directory: RunDirectory, silence: tuple[str, ...] = ()) -> tuple[Signals, Diagnosis]:
-    """A run that is finished, or not yet, by what it has written."""
+def examine_again(
+    directory: RunDirectory, silence: tuple[str, ...] = (), probe: Probe | None = None
+) -> tuple[Signals, Diagnosis]:
+    """A run that is finished, or not yet, by what it has written, and by what was tried with it now."""
     kept, summary = directory.doctor_seen(), directory.summary()
     if summary is not None and "end" in kept:
         seen = of_stored(kept, "end")
     else:
         seen = of_stored(kept)
         _add_curves(seen, directory, summary or {}, True)
+    if probe is not None:
+        seen.probe = probe
     return seen, examine(seen, silence)
 
 
@@ -139,25 +142,6 @@ def _add_curves(seen: Signals, directory: RunDirectory, summary: dict[str, Any],
     seen.seconds = summary.get("seconds", {}).get("total", 0.0)
     seen.updates = summary.get("steps", max((line["step"] for line in lines), default=0))
     _curves(seen, lines)
-
-
-def _probe(prepared: Prepared, seen: Signals) -> None:
-    """Can this model learn one batch by heart, from weights like its first ones? Asked of runs that came to little."""
-    batch = batches_of(prepared.data, prepared.order, 1)(0)
-    if sum(p.numel() for p in prepared.state.model.parameters()) * len(batch.indices) > PROBED:
-        return
-    count = batch.count if batch.count is not None else prepared.task.num_targets(batch.targets)
-    with generators_untouched(prepared.device):
-        torch.manual_seed(prepared.state.seed)
-        model = copy.deepcopy(prepared.state.model)
-        for module in model.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
-        found = memorised(model, lambda trial: prepared.task.loss_of(trial, batch) / count)
-    assert found is not None
-    seen.probe.memorised_from, seen.probe.memorised = found
-    seen.probe.classes = next((site.classes for site in seen.training), 0)
 
 
 def stored(seen: Signals, moment: str = "start") -> dict[str, Any]:

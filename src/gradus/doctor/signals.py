@@ -412,6 +412,11 @@ class Probe:
     rows: int = 0  # that the next two experiments had: of the first epoch, a fourth of them held out
     again: float | None = None  # least held-out loss of the model itself, taught by Adam from its first weights
     plain: float | None = None  # least held-out loss of a plain network of two layers of 64 units
+    steep: float | None = None  # at the last weights: gradient's norm times theirs, over the loss, on one batch
+    lowest: float | None = None  # curvature of the loss there
+    highest: float | None = None
+    speed: float | None = None  # floating-point operations a second of the training
+    possible: float | None = None  # of large products here
     seconds: float = 0.0
 
 

@@ -47,7 +47,7 @@ class Compact:
     def __init__(self, model: GPT, affine: MakeAffine, dtype: torch.dtype = torch.float32) -> None:
         self.max_length, self.layers = model.max_length, model.layers
         self.heads, self.kv_heads, self.d = model.heads, model.kv_heads, model.head_width
-        self.plain, self.epsilon = model.plain, model.epsilon
+        self.plain, self.gelu, self.epsilon = model.plain, "tanh" if model.gelu_by_tanh else "none", model.epsilon
         self.table = model.embed.weight.detach().to(dtype)
         self.places = None if model.places is None else model.places.detach().to(dtype)
         cos, sin = model.turns
@@ -72,7 +72,7 @@ class Compact:
             x = x + self._attention(layer, layer.attention_norm(x), turn, cache[:, number], (rows, places), room, mask)
             hidden = layer.up(layer.hidden_norm(x))
             if self.plain:
-                hidden = F.gelu(hidden, approximate="tanh")
+                hidden = F.gelu(hidden, approximate=self.gelu)
             else:
                 gate, up = hidden.chunk(2, dim=2)
                 hidden = F.silu(gate) * up

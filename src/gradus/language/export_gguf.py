@@ -75,6 +75,8 @@ def save_gguf(model: GPT, tokens: Tokens, file: str | Path, *, kind: str = "f16"
         writer.close()
     if plainer:
         notes.append(f"{plainer} matrices are f16: their rows are no multiple of {BLOCK} numbers, as q8_0 asks for")
+    if model.plain and not model.gelu_by_tanh:
+        notes.append("llama.cpp approximates GELU by tanh, and this model doesn't: its answers may differ a little")
     return notes
 
 

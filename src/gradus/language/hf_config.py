@@ -10,7 +10,7 @@ from gradus.errors import UserError, nearest
 from gradus.language.families import ARCHITECTURES, family_of
 from gradus.models import GPT
 
-_SILU, _GELU = ("silu", "swish"), ("gelu_new", "gelu_pytorch_tanh")
+_SILU, _BY_TANH = ("silu", "swish"), ("gelu_new", "gelu_pytorch_tanh")
 _NO = (False, None)
 _ALWAYS: dict[str, tuple[Any, ...]] = {
     "quantization_config": (None,),
@@ -23,7 +23,7 @@ _FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
     "qwen2": {"hidden_act": _SILU, "use_sliding_window": _NO},
     "qwen3": {"hidden_act": _SILU, "use_sliding_window": _NO, "attention_bias": _NO},
     "gpt2": {
-        "activation_function": _GELU,
+        "activation_function": ("gelu", *_BY_TANH),
         "scale_attn_weights": (True,),
         "scale_attn_by_inverse_layer_idx": _NO,
     },
@@ -66,7 +66,7 @@ def config_of(model: GPT, tokens: Tokens, dtype: str) -> dict[str, Any]:
             "n_inner": model.hidden,
             "n_positions": model.max_length,
             "layer_norm_epsilon": model.epsilon,
-            "activation_function": "gelu_new",
+            "activation_function": "gelu_new" if model.gelu_by_tanh else "gelu",
         }  # fmt: skip
     rope = _rope_of(model)
     return config | {
@@ -151,6 +151,7 @@ def _gpt2_arguments(read: _Reader) -> dict[str, Any]:
         "hidden": read.count("n_inner", None),
         "tie": bool(read.config.get("tie_word_embeddings", True)),
         "plain": True,
+        "gelu_by_tanh": read.config.get("activation_function", "gelu_new") in _BY_TANH,
         "epsilon": read.number("layer_norm_epsilon", 1e-5),
     }
 

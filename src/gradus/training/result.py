@@ -96,13 +96,23 @@ class Run:
             return self.metrics["test"]
         if len(data.splits["test"]) == 0:
             raise UserError(f"{data.name}: has no test split; there are no rows that training never saw.")
-        predictor = self.predictor
-        if predictor.encoder is not None:
-            data = data.encoded_by(predictor.encoder)
-        data, rows, model = data.to(predictor.device), data.splits["test"], predictor.model.eval()
-        task, precision = predictor.task, predictor.precision
+        data, rows, predictor = self.as_it_reads(data), data.splits["test"], self.predictor
+        task, model, precision = predictor.task, predictor.model.eval(), predictor.precision
         measured = evaluate(model, data, rows, task, device=predictor.device, precision=precision)
         return {**measured, **task.written(model, data, rows)}
+
+    def as_it_reads(self, data: Dataset | None = None) -> Dataset:
+        """The run's own data, or others, with its preprocessing and on its device.
+
+        Raises:
+            UserError: where it was opened without its data.
+        """
+        data = data or self._data
+        if data is None:
+            raise UserError(f"{self.path}: opened without its data; give them: gd.Run(path, data=…).")
+        if self.predictor.encoder is not None:
+            data = data.encoded_by(self.predictor.encoder)
+        return data.to(self.predictor.device)
 
     @property
     def reads_tables(self) -> bool:

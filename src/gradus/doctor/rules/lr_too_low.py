@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gradus.doctor.course import Course, broke, course, matrices
 from gradus.doctor.rule import Found, Rule, Text
-from gradus.doctor.signals import Signals
+from gradus.doctor.signals import ParameterSeen, Signals
 
 UPDATES = 50
 STILL = 2e-5  # of a weight's size in one update, of the weight that moved most (DeepDiagnosis: 1e-5; 1e-3 is usual)
@@ -25,7 +25,8 @@ def judge(seen: Signals) -> Iterator[Found]:
         return
     if went.chance is not None and went.last < HIGH * went.chance:
         return
-    weights = [p for p in matrices(seen) if p.with_gradient and p.start_norm > 0 and p.changes]
+    # a line has no matrix, yet a weight and a bias
+    weights = _moved(matrices(seen)) or _moved([p for p in seen.parameters if p.optimizer is not None])
     if not weights:
         return
     farthest = max(weights, key=lambda p: _most(p.changes))
@@ -42,6 +43,10 @@ def judge(seen: Signals) -> Iterator[Found]:
         numbers={"lr": rate, "move": move, "first": went.first, "last": went.last, "updates": seen.updates,
                  "weight": farthest.name},
     )  # fmt: skip
+
+
+def _moved(parameters: list[ParameterSeen]) -> list[ParameterSeen]:
+    return [p for p in parameters if p.with_gradient and p.start_norm > 0 and p.changes]
 
 
 def _most(changes: list[tuple[int, float]]) -> float:
@@ -69,7 +74,7 @@ rule = Rule(
     hides=("optimisation-stuck", "model-too-small", "one-class-predicted"),
     en=Text(
         title="the learning rate is too low",
-        seen="with lr={lr:g} no update moved a weight by more than {move:.1g} of its size (about 0.001 is usual); in "
+        seen="with lr={lr:.3g} no update moved a weight by more than {move:.1g} of its size (about 0.001 is usual); in "
         "{updates} updates the loss went from {first:.3g} to {last:.3g}",
         why="the steps lead downhill, but they are so small that the training ends before it gets anywhere",
         fix="multiply the learning rate by 10, and again, until the loss falls clearly: 1e-3 is a usual beginning for "
@@ -78,7 +83,7 @@ rule = Rule(
     ),
     zh=Text(
         title="学习率太低",
-        seen="lr={lr:g} 时，每次更新中变化最大的权重也只变了自身大小的 {move:.1g}（通常约 0.001）；{updates} 次更新里"
+        seen="lr={lr:.3g} 时，每次更新中变化最大的权重也只变了自身大小的 {move:.1g}（通常约 0.001）；{updates} 次更新里"
         "损失从 {first:.3g} 到 {last:.3g}",
         why="方向没错，但步子太小，训练结束了还没走出多远",
         fix="把学习率乘以 10，不够再乘，直到损失明显下降：Adam 通常从 1e-3 开始，SGD 从 0.1 到 0.01 开始",

@@ -6,6 +6,8 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -125,10 +127,22 @@ class Probes:
             return
         held = max(1, len(pairs) // 4)
         w.seen.probe.rows = rows
+        loss_of = getattr(F, name)
+
+        def losses(pairs: list[Any]) -> list[Callable[[nn.Module], Tensor]]:
+            def loss(trial: nn.Module, x: Tensor, y: Tensor, shape: Any) -> Tensor:
+                output = first_tensor(trial(x))
+                assert output is not None
+                result: Tensor = loss_of(_formed(output, shape), y, **kwargs)
+                return result
+
+            return [partial(loss, x=x, y=y, shape=shape) for x, y, shape in pairs]
+
         args, named, _ = self.models.first[number]
         if len(args) == 1 and not named and isinstance(args[0], Tensor):
-            trial: nn.Module = copy.deepcopy(model).train()
-            w.seen.probe.again = _held_out(trial, pairs[:-held], pairs[-held:], getattr(F, name), kwargs)
+            w.seen.probe.again = held_out(
+                copy.deepcopy(model), losses(pairs[:-held]), losses(pairs[-held:]), SECONDS / 2
+            )
         plain = [(x.reshape(len(x), -1), y, shape) for x, y, shape in pairs if len(x) == shape[0]]
         ids = [x for x, _, _ in plain if not x.is_floating_point()]
         most = max((int(x.max()) for x in ids), default=0) + 1
@@ -139,13 +153,8 @@ class Probes:
         alike = all(x.shape[1] == width and math.prod(s[1:]) == outputs for x, _, s in plain)
         small = width <= 20_000 and outputs <= 256
         if len(plain) == len(pairs) and alike and small and plain[0][0].is_floating_point():
-            columns = torch.cat([x for x, _, _ in plain]).float()
-            mean, std = columns.mean(0), columns.std(0, correction=0).clamp_min(1e-6)
-            plain = [(((x.float() - mean) / std).clamp(-10, 10), y, shape) for x, y, shape in plain]
-            network = nn.Sequential(
-                nn.Linear(width, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, outputs)
-            ).to(mean.device)  # fmt: skip
-            w.seen.probe.plain = _held_out(network, plain[:-held], plain[-held:], getattr(F, name), kwargs)
+            network = Plain(torch.cat([x for x, _, _ in plain]), (outputs,))
+            w.seen.probe.plain = held_out(network, losses(plain[:-held]), losses(plain[-held:]), SECONDS / 2)
 
     def _high(self, site: LossSite) -> bool:
         last = site.last
@@ -165,32 +174,49 @@ def _formed(output: Tensor, shape: Any) -> Tensor:
     return output.reshape(shape)
 
 
-def _held_out(
-    model: nn.Module, taught: list[Any], held: list[Any], loss_of: Any, kwargs: dict[str, Any]
+class Plain(nn.Module):
+    """Two hidden layers of 64 units over standardised columns: what any model should be able to learn.
+
+    Args:
+        columns: the rows that it will learn from, (rows, columns).
+        answer: the shape of its answer to a row.
+    """
+
+    def __init__(self, columns: Tensor, answer: tuple[int, ...]) -> None:
+        super().__init__()
+        columns, self.answer = columns.float(), answer
+        self.mean, self.std = columns.mean(0), columns.std(0, correction=0).clamp_min(1e-6)
+        sizes = (columns.shape[1], 64, 64, math.prod(answer))
+        parts = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU())]
+        self.layers = nn.Sequential(*parts[:-1]).to(columns.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = ((x.flatten(1).float() - self.mean) / self.std).clamp(-10, 10)
+        answers: Tensor = self.layers(x)
+        return answers.unflatten(1, self.answer) if self.answer else answers.squeeze(1)
+
+
+def held_out(
+    model: nn.Module,
+    taught: list[Callable[[nn.Module], Tensor]],
+    held: list[Callable[[nn.Module], Tensor]],
+    seconds: float,
 ) -> float | None:
-    """The least loss on held-out batches while a model learns others by Adam."""
+    """The least loss on held-out batches while a model learns others by Adam, each given as its loss of a model."""
     best, started = math.inf, time.perf_counter()
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     for step in range(2 * STEPS):
-        x, y, shape = taught[step % len(taught)]
-        model.train()
-        output = first_tensor(model(x))
-        assert output is not None
-        loss = loss_of(_formed(output, shape), y, **kwargs)
+        loss = taught[step % len(taught)](model.train())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 15 == 14:
+        late = time.perf_counter() - started > seconds
+        if step % 15 == 14 or late:
             model.eval()
             with torch.no_grad():
-                losses = []
-                for x, y, shape in held:
-                    output = first_tensor(model(x))
-                    assert output is not None
-                    losses.append(float(loss_of(_formed(output, shape), y, **kwargs)))
-            best = min(best, sum(losses) / len(losses))
-            if time.perf_counter() - started > SECONDS / 2:
-                break
+                best = min(best, sum(float(loss(model)) for loss in held) / len(held))
+        if late:
+            break
     return best if math.isfinite(best) else None
 
 
