@@ -121,6 +121,7 @@ def test_a_row_that_is_not_finite_stays_so_and_spoils_no_other(broken: float) ->
 @needs_int8
 def test_a_row_of_zeros_and_a_weight_of_zeros_give_zeros() -> None:
     assert torch.equal(Int8(torch.randn(8, 30))(torch.zeros(2, 30)), torch.zeros(2, 8))
+    assert torch.equal(Int8(torch.randn(8, 30))(torch.zeros(1, 30)), torch.zeros(1, 8))
     assert torch.equal(Int8(torch.zeros(8, 30))(torch.randn(2, 30)), torch.zeros(2, 8))
 
 

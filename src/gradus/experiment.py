@@ -264,8 +264,8 @@ def _finish(prepared: Prepared, directory: RunDirectory, words: str) -> None:
         summary = summary_of(prepared, directory, words)
         kept = directory.doctor_seen()
         seen, found = doctor.look_at_end(prepared, directory, doctor.of_stored(kept), summary)
-        for trouble in found.troubles:  # a rule's own fault: of the run nothing is wrong
-            directory.log(f"doctor: {trouble}")
+        for trouble in found.troubles:  # the doctor's own fault: of the run nothing is wrong
+            directory.log(f"doctor: {trouble.strip().splitlines()[-1]}")
         directory.write_doctor({**kept, **doctor.stored(seen, "end")})
         directory.write_summary({**summary, "findings": both_told(found)})
     except OSError as error:

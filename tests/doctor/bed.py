@@ -139,7 +139,7 @@ def _child(path: Path, seed: int, watched: bool, keep: bool, writing: int) -> in
             result.findings = all_told(diagnosis)
             result.codes = [f.code for f in diagnosis.alarms]
             result.notes = [f.code for f in diagnosis.findings if f.level == "note"]
-            result.troubles = [*ended.troubles, *diagnosis.troubles]
+            result.troubles = list(diagnosis.troubles)
             result.ended = "" if ended.error is None else f"{type(ended.error).__name__}: {ended.error}"[:200]
             result.seen = ended.seen if keep else None
         else:

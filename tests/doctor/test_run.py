@@ -101,3 +101,39 @@ def test_signals_come_back_from_json(
     seen = Signals(losses=[site], kept=signals.Kept(alive=[(1, 2)]), run={"task": "x"})
     again = from_json(Signals, json.loads(json.dumps(finite(to_json(seen)))))
     assert again == seen
+
+
+def test_what_an_observer_fails_at_is_told_in_the_run_s_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradus.doctor.watch.models import Models
+
+    def fails(*args: object) -> None:
+        raise ZeroDivisionError("an observer's own")
+
+    monkeypatch.delenv("GRADUS_DOCTOR_STRICT", raising=False)
+    monkeypatch.setattr(Models, "_begin", fails)
+    model = torch.nn.Sequential(torch.nn.Flatten(), gd.models.MLP(64, 32, 10))
+    run = gd.train(model, gd.data.digits(), epochs=2, out=str(tmp_path / "run"), quiet=True)
+    assert run.summary["metrics"]["test"]
+    assert "doctor: ZeroDivisionError: an observer's own" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def crossed(rows: int = 1200) -> tuple[torch.Tensor, torch.Tensor]:
+    x = torch.randn(rows, 2, generator=torch.Generator().manual_seed(1))
+    return x, (x[:, 0] * x[:, 1] > 0).long()
+
+
+def test_a_run_whose_model_is_too_small_is_told(tmp_path: Path) -> None:
+    """No line parts the quadrants; what the run is told by is tried on copies, as its loss curve can't show it."""
+    run = gd.train(torch.nn.Linear(2, 1), crossed(), epochs=30, lr=1e-2, out=str(tmp_path / "run"), quiet=True)
+    assert run.summary["findings"][0]["code"] == "model-too-small"
+    model = gd.models.MLP(2, 32, 1)
+    run = gd.train(model, crossed(), epochs=30, lr=1e-2, out=str(tmp_path / "larger"), quiet=True)
+    assert run.summary["metrics"]["test"]["accuracy"] > 0.9
+    assert run.summary["findings"] == []
+
+
+def test_where_there_is_nothing_to_learn_no_model_is_blamed(tmp_path: Path) -> None:
+    x, _ = crossed()
+    chance = torch.randint(0, 2, (len(x),), generator=torch.Generator().manual_seed(2))
+    run = gd.train(gd.models.MLP(2, 32, 1), (x, chance), epochs=30, lr=1e-3, out=str(tmp_path / "run"), quiet=True)
+    assert [f["code"] for f in run.summary["findings"] if f["level"] != "note"] == []

@@ -176,7 +176,7 @@ def test_all_that_was_replaced_is_put_back() -> None:
     def places() -> list[object]:
         return [
             F.cross_entropy, torch.Tensor.backward, torch.autograd.backward, torch.optim.Optimizer.zero_grad,
-            torch.nn.Module.zero_grad, torch.nn.utils.clip_grad_norm_, DataLoader.__iter__, torch.compile,
+            torch.nn.Module.zero_grad, torch.nn.Module.__call__, torch.nn.utils.clip_grad_norm_, DataLoader.__iter__, torch.compile,
             torch.nn.Module.load_state_dict, torch.optim.lr_scheduler.StepLR.step, torch.amp.GradScaler.unscale_,
             len(torch.nn.modules.module._global_forward_hooks), len(torch.nn.modules.module._global_forward_pre_hooks),
             torch.overrides._get_current_function_mode(),

@@ -100,7 +100,8 @@ def test_what_a_model_can_learn_is_found_and_nothing_changes(tmp_path: Path) -> 
     assert found.again < 0.5 * math.log(10)
     assert found.plain is not None
     assert found.plain < 0.5 * math.log(10)
-    assert found == found.__class__(**{**vars(try_out(run.model, run.predictor.task, data)), "seconds": found.seconds})
+    assert found == try_out(run.model, run.predictor.task, data)  # and again it is the same
+    assert not found.failed
 
 
 def test_the_speed_is_that_of_the_products(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_a_run_is_probed_from_the_command_line(recipe: str, tmp_path: Path, caps
     capsys.readouterr()
     assert main(["doctor", "--probe", "--json", out]) == 0
     told = json.loads(capsys.readouterr().out)["measured"]
-    assert {"one batch", "stands"} <= told.keys()
+    assert {"one batch", "modes", "rates", "stands"} <= told.keys()
     assert main(["doctor", "--probe", "--lang", "zh", out]) == 0
     assert "单个 batch" in capsys.readouterr().err
 
@@ -146,3 +147,24 @@ def test_what_cannot_be_probed_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     run = digits_run(tmp_path / "own")
     assert main(["doctor", "--probe", str(run.path)]) == 2
     assert "begun by code of your own" in capsys.readouterr().err
+
+
+class Unlike(nn.Module):
+    """A model that can't be copied, and has no gradient in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def __deepcopy__(self, memo: object) -> Unlike:
+        raise TypeError("one of a kind")
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x.flatten(1))
+        return out
+
+
+def test_a_model_that_cannot_be_tried_does_not_end_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = gd.train(Unlike(), gd.data.digits(), epochs=2, lr=1e-9, quiet=True, out=str(tmp_path / "run"))
+    assert main(["doctor", "--json", str(run.path)]) in (0, 1)
+    assert "one of a kind" in json.loads(capsys.readouterr().out)["measured"]["not tried"]

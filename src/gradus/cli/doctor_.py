@@ -81,7 +81,7 @@ def _script(target: str, arguments: tuple[str, ...], as_json: bool, silence: tup
         click.echo(json.dumps(summary(ended.seen, diagnosis, lang), ensure_ascii=False))
     else:
         sys.stdout.flush()
-        show(ended.seen, diagnosis, lang, ended.error, ended.troubles)
+        show(ended.seen, diagnosis, lang, ended.error)
     return ended.status or (1 if diagnosis.alarms else 0)
 
 

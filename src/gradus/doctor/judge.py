@@ -31,7 +31,7 @@ class Diagnosis:
     """The findings, the first is the one to begin with."""
 
     findings: list[Finding] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)  # rules that failed themselves
+    troubles: list[str] = field(default_factory=list)  # what observers and rules themselves failed at
 
     @property
     def alarms(self) -> list[Finding]:
@@ -46,7 +46,7 @@ def examine(seen: Signals, silence: tuple[str, ...] = ()) -> Diagnosis:
         silence: codes that are not to be told.
     """
     findings: list[Finding] = []
-    troubles = []
+    troubles = list(seen.troubles)
     for rule in rules().values():
         if rule.code in silence:
             continue

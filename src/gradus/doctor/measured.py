@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gradus.doctor.signals import Check, LossSite, Probe, Signals
+from gradus.training.lr_find import HIGHEST
 
 STEEP = 0.3  # of the loss, on a way as long as the weights: less is a critical point, or near one
 LEVEL = 1e-5  # curvatures below it are none
@@ -44,6 +45,22 @@ LINES = {
     "speed_told": (
         "{mine:.3g} billion operations a second in training, {share:.0%} of the {possible:.3g} that large products do",
         "训练时每秒 {mine:.3g} 十亿次运算，为本机大矩阵乘法（{possible:.3g}）的 {share:.0%}",
+    ),
+    "not tried": ("not tried", "未能尝试"),
+    "not_tried_told": ("{what}", "{what}"),
+    "modes": ("modes", "模式"),
+    "modes_told": (
+        "one batch has a loss of {training} in training mode, {evaluation} in evaluation mode",
+        "同一个 batch 的损失：训练模式 {training}，评估模式 {evaluation}",
+    ),
+    "rates": ("rates", "学习率"),
+    "rates_told": (
+        "on a fresh copy a range test advises {rate:.3g}; past {edge:.3g} the loss breaks away",
+        "在重新初始化的副本上，学习率测试建议 {rate:.3g}；超过 {edge:.3g} 损失就失控",
+    ),
+    "rates_held": (
+        "on a fresh copy a range test advises {rate:.3g}; up to {edge:.3g} the loss doesn't break away",
+        "在重新初始化的副本上，学习率测试建议 {rate:.3g}；直到 {edge:.3g} 损失都没有失控",
     ),
     "place": ("stands", "所处位置"),
     "slope": (
@@ -115,9 +132,15 @@ def _tried(probe: Probe, say: object) -> list[tuple[str, str]]:
     if probe.again is not None:
         plain = "" if probe.plain is None else say("plain", plain=_figure(probe.plain))  # type: ignore[operator]
         add("other rows", "other_rows_told", rows=probe.rows, again=_figure(probe.again), plain=plain)
+    if probe.in_training is not None and probe.in_evaluation is not None:
+        add("modes", "modes_told", training=_figure(probe.in_training), evaluation=_figure(probe.in_evaluation))
+    if probe.rate is not None and probe.edge is not None:
+        add("rates", "rates_told" if probe.edge < 0.9 * HIGHEST else "rates_held", rate=probe.rate, edge=probe.edge)
     if probe.steep is not None and probe.lowest is not None and probe.highest is not None:
         key = kind_of_place(probe.steep, probe.lowest, probe.highest)
         add("place", key, steep=f"{probe.steep:.2g}", low=f"{probe.lowest:.2g}", high=f"{probe.highest:.2g}")
+    for what in probe.failed:
+        add("not tried", "not_tried_told", what=what)
     if probe.speed and probe.possible:
         values = dict(mine=probe.speed / 1e9, share=probe.speed / probe.possible, possible=probe.possible / 1e9)
         add("speed", "speed_told", **values)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from gradus.doctor.course import HEADWAY, course
 from gradus.doctor.judge import Diagnosis, examine
 from gradus.doctor.signals import Check, LossSite, Probe, Signals
 from gradus.doctor.store import from_json, to_json
@@ -81,7 +82,9 @@ def look_at_end(
     _add_curves(seen, directory, summary, prepared.task.higher_is_better)
     if not _is_large(prepared) and prepared.state.total_steps >= LEAST:
         _late(prepared, seen)
-        if not better_than_trivial(seen.run):
+        went = course(seen)
+        near_chance = went is not None and went.chance is not None and went.headway < HEADWAY
+        if near_chance or not better_than_trivial(seen.run):
             seen.probe = try_out(prepared.state.model, prepared.task, prepared.data, prepared.state.seed)
     return seen, examine(seen)
 
@@ -124,13 +127,19 @@ def examine_again(
 
 
 def better_than_trivial(run: dict[str, Any]) -> bool:
-    """Whether a run's training rows are told better than by the best of its baselines on the test rows."""
+    """Whether a run's training rows are clearly better told than by the best of its baselines on the test rows.
+
+    Clearly: by two standard errors of an accuracy, by a hundredth of other metrics.
+    """
     primary, sign = run.get("primary"), 1 if run.get("higher") else -1
     mine = (run.get("metrics") or {}).get("train", {}).get(primary)
     others = [scores[primary] for scores in (run.get("baseline") or {}).values() if primary in scores]
     if mine is None or not others or isinstance(mine, str):
         return True
-    return bool(sign * mine > max(sign * other for other in others))
+    best = sign * max(sign * other for other in others)
+    rows = max(1, run.get("rows", {}).get("train", 1))
+    margin = 2 * math.sqrt(best * (1 - best) / rows) if primary == "accuracy" else 0.01 * abs(best)
+    return bool(sign * mine > sign * best + margin)
 
 
 def _add_curves(seen: Signals, directory: RunDirectory, summary: dict[str, Any], higher: bool) -> None:
@@ -208,6 +217,7 @@ def _late(prepared: Prepared, seen: Signals) -> None:
     finally:
         prepared.data.workers = workers
     late = watch.watching.seen
+    seen.troubles += late.troubles
     first = {(unit.op, unit.layer): unit for unit in seen.units}
     for unit in late.units:
         before = first.get((unit.op, unit.layer))

@@ -21,7 +21,6 @@ class Ended:
     seen: Signals
     status: int
     error: BaseException | None
-    troubles: list[str]
 
 
 def run(script: str, arguments: Sequence[str]) -> Ended:
@@ -56,7 +55,7 @@ def run(script: str, arguments: Sequence[str]) -> Ended:
     seen.program = script
     if caught is not None and status == 1:
         seen.error = error_of(caught)
-    return Ended(seen, status, caught, watch.watching.troubles)
+    return Ended(seen, status, caught)
 
 
 def _print(error: BaseException) -> None:

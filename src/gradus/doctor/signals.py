@@ -408,16 +408,19 @@ class Probe:
 
     memorised: float | None = None  # least loss on one batch after 150 steps from the first weights
     memorised_from: float | None = None
-    classes: int = 0
     rows: int = 0  # that the next two experiments had: of the first epoch, a fourth of them held out
     again: float | None = None  # least held-out loss of the model itself, taught by Adam from its first weights
     plain: float | None = None  # least held-out loss of a plain network of two layers of 64 units
     steep: float | None = None  # at the last weights: gradient's norm times theirs, over the loss, on one batch
     lowest: float | None = None  # curvature of the loss there
     highest: float | None = None
+    in_training: float | None = None  # loss of one batch at the last weights, in training mode
+    in_evaluation: float | None = None
+    rate: float | None = None  # that a range test on a fresh copy advises
+    edge: float | None = None  # the largest rate before its loss diverged
     speed: float | None = None  # floating-point operations a second of the training
     possible: float | None = None  # of large products here
-    seconds: float = 0.0
+    failed: list[str] = field(default_factory=list)  # experiments on a run that couldn't be made, with their errors
 
 
 @dataclass
@@ -456,6 +459,7 @@ class Signals:
     error: Error | None = None
     probe: Probe = field(default_factory=Probe)
     run: dict[str, Any] = field(default_factory=dict)  # of a run of Gradus: task, baseline, metrics, settings
+    troubles: list[str] = field(default_factory=list)  # what the observers themselves failed at
 
     # what many rules ask for
 

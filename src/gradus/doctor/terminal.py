@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -22,7 +21,6 @@ def show(
     diagnosis: Diagnosis,
     language: str,
     error: BaseException | None = None,
-    troubles: Sequence[str] = (),
 ) -> None:
     """Print the findings, the first one to begin with, and what was measured; to standard error, as tools do."""
     console = Console(stderr=True, highlight=False)
@@ -42,7 +40,7 @@ def show(
             _line(console, name, text, "bold cyan")
     if error is not None and not any(f.rule.area == "error" for f in diagnosis.findings):
         _line(console, label("ended", language), f"{type(error).__name__}: {error}", "bold red")
-    for trouble in (*troubles, *diagnosis.troubles):
+    for trouble in diagnosis.troubles:
         _line(console, "doctor", f"{label('trouble', language)} {trouble.strip().splitlines()[-1]}", "yellow")
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,11 +19,14 @@ from gradus.data import Batch, Dataset
 from gradus.doctor.curvature import extremes
 from gradus.doctor.signals import Probe
 from gradus.doctor.watch.probes import Plain, held_out, memorised
+from gradus.errors import UserError
 from gradus.models import apply
 from gradus.tasks import Task
-from gradus.training.lr_find import generators_untouched
+from gradus.training.loop import Batches
+from gradus.training.lr_find import find_lr, generators_untouched
 from gradus.training.machine import fastest
 from gradus.training.result import Run
+from gradus.training.settings import Settings
 from gradus.training.step import autocast
 
 ROWS = 1024  # that the experiments have, a fourth of them held out
@@ -33,45 +35,63 @@ PLACES = 4096  # of the rows of a batch together
 LARGEST = 20_000_000  # weights of a model that is copied
 SECONDS = 4.0  # that each experiment may take
 
+R = TypeVar("R")
 Loss = Callable[[nn.Module], Tensor]  # of one batch, its mean over the targets
 
 
 def try_out(model: nn.Module, task: Task, data: Dataset, seed: int = 0) -> Probe:
     """What a fresh copy, and a plain network, learn of some of the rows, and what the loss looks like around the model.
 
-    What can't be tried of a model, or takes too long, is left open. The model and all generators are left alone.
+    What can't be tried of a model is told in ``failed``, what takes too long is left open. The model and all
+    generators are left alone.
     """
-    probe, begun = Probe(), time.perf_counter()
+    probe = Probe()
     if sum(p.numel() for p in model.parameters()) > LARGEST:
         return probe
-    size = max(2, min(BATCH, PLACES // data.steps))
-    rows = np.random.default_rng(seed).permutation(data.splits["train"])[: ROWS * size // BATCH]
-    parts = torch.split(torch.from_numpy(rows).to(data.place), size)
+
+    def attempt(name: str, experiment: Callable[[], R]) -> R | None:
+        try:
+            return experiment()
+        except Exception as error:  # any module and data may be here: one may not be copied, another not be called so
+            probe.failed.append(f"{name}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+            return None
+
+    parts = _parts(data, seed)
     with generators_untouched(_device_of(model)):
         torch.manual_seed(seed)
         batches = [data.batch(part) for part in parts]
         losses = [_loss_of(task, batch) for batch in batches]
-        fresh = _fresh(model)
-        probe.memorised_from, probe.memorised = memorised(fresh, losses[0], SECONDS) or (None, None)
-        held = max(1, len(losses) // 4)
-        if len(losses) > 3:
-            probe.rows = len(rows)
-            probe.again = held_out(copy.deepcopy(fresh), losses[:-held], losses[-held:], SECONDS)
-            plain = _plain(model, batches[:-held])
+        taught, held = losses[: -max(1, len(losses) // 4)], losses[-max(1, len(losses) // 4) :]
+        fresh = attempt("a fresh copy", lambda: _fresh(model))
+        if fresh is not None:
+            found = attempt("one batch", lambda: memorised(fresh, losses[0], SECONDS))
+            probe.memorised_from, probe.memorised = found or (None, None)
+        if fresh is not None and len(losses) > 3:
+            probe.rows = sum(map(len, parts))
+            probe.again = attempt("other rows", lambda: held_out(copy.deepcopy(fresh), taught, held, SECONDS))
+            plain = attempt("a plain network", lambda: _plain(model, batches[: len(taught)]))
             if plain is not None:
-                probe.plain = held_out(plain, losses[:-held], losses[-held:], SECONDS)
-        probe.steep, probe.lowest, probe.highest = extremes(model, losses[0], SECONDS) or (None, None, None)
-    probe.classes = data.num_outputs
-    probe.seconds = time.perf_counter() - begun
+                probe.plain = attempt("a plain network", lambda: held_out(plain, taught, held, SECONDS))
+        modes = attempt("modes", lambda: _in_both_modes(model, losses[0]))
+        probe.in_training, probe.in_evaluation = modes or (None, None)
+        around = attempt("curvature", lambda: extremes(model, losses[0], SECONDS))
+        probe.steep, probe.lowest, probe.highest = around or (None, None, None)
     return probe
 
 
 def of_run(run: Run) -> Probe:
-    """What can be tried with a finished run that was opened with its data, and how fast its training was."""
+    """What can be tried with a finished run that was opened with its data; its learning rates, and how fast it was."""
     predictor, data = run.predictor, run.as_it_reads()
-    seed = run.config["settings"]["seed"]["value"]
-    probe = try_out(predictor.model, predictor.task, data, seed)
-    probe.speed, probe.possible = speed(predictor.model, predictor.task, data, run.summary) or (None, None)
+    model, task = predictor.model, predictor.task
+    asked = {key: entry["value"] for key, entry in run.config["settings"].items()}
+    probe = try_out(model, task, data, asked["seed"])
+    settings = Settings.of({key: asked[key] for key in ("optimizer", "momentum", "weight_decay", "clip", "seed")})
+    try:
+        rates = find_lr(_fresh(model), task, _in_turn(data, asked["seed"]), settings, _device_of(model), "fp32")
+        probe.rate, probe.edge = rates.rate, rates.rates[-1]
+    except UserError as error:  # the loss never falls, or the optimiser has no such thing
+        probe.failed.append(str(error))
+    probe.speed, probe.possible = speed(model, task, data, run.summary) or (None, None)
     return probe
 
 
@@ -97,6 +117,26 @@ def speed(model: nn.Module, task: Task, data: Dataset, summary: dict[str, Any]) 
         return None
     square = torch.ones(1024, 1024, dtype=torch.bfloat16 if half else torch.float32, device=device)
     return counted * summary["samples"] / spent, 2 * 1024**3 / fastest(lambda: square @ square)[0]
+
+
+def _parts(data: Dataset, seed: int) -> list[Tensor]:
+    """The ids of some training rows, in batches."""
+    size = max(2, min(BATCH, PLACES // data.steps))
+    rows = np.random.default_rng(seed).permutation(data.splits["train"])[: ROWS * size // BATCH]
+    return list(torch.split(torch.from_numpy(rows).to(data.place), size))
+
+
+def _in_turn(data: Dataset, seed: int) -> Batches:
+    parts = _parts(data, seed)
+    return lambda k: data.batch(parts[k % len(parts)])
+
+
+def _in_both_modes(model: nn.Module, loss: Loss) -> tuple[float, float]:
+    """The loss of one batch in training and in evaluation mode; of a copy, whose statistics may move."""
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        evaluated = float(loss(twin.eval()))
+        return float(loss(twin.train())), evaluated
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -81,8 +81,7 @@ def writer_of(model: GPT, arithmetic: str) -> Decoder:
 class Int8:
     """An affine map with a weight of 8 bits, each output's with a scale of its own.
 
-    The library scales a whole batch by its extremes. Here each row is divided by its own largest number, and two more
-    columns, for which the weights are 0, hold 1 and −1: so the extremes are always these.
+    Each row of the input is divided by its own largest number, so that all are rounded to the same steps.
 
     Args:
         weight: (out, in).
@@ -92,18 +91,32 @@ class Int8:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        wide = torch.cat([weight.float(), weight.new_zeros(len(weight), 2, dtype=torch.float32)], dim=1)
-        self.ends = torch.tensor([1.0, -1.0])
-        self.packed = _packed(wide, (wide.abs().amax(1) / 127).clamp_min(1e-30))
+        self.packed = _packed(weight.float(), (weight.float().abs().amax(1) / 127).clamp_min(1e-30))
         self.bias = bias
-        self.seven_bits = _saturates()
+        self.most = 63 if _saturates() else 127  # steps between 0 and the largest number
 
     def __call__(self, x: Tensor) -> Tensor:
-        largest = torch.linalg.vector_norm(x, torch.inf, -1, keepdim=True).clamp_min_(1e-30)
-        scaled = torch.cat([x / largest, self.ends.expand(*x.shape[:-1], 2)], dim=-1)
-        scaled.nan_to_num_(0.0)  # NaN comes back at the end
-        out: Tensor = torch.ops.quantized.linear_dynamic(scaled, self.packed, self.seven_bits).mul_(largest)
+        if x.numel() == x.shape[-1]:
+            largest = x.abs().max()
+            scaled = x / largest
+        else:  # NaN, also of a row of zeros, must not reach other rows; that of a row itself comes back at the end
+            largest = torch.linalg.vector_norm(x, torch.inf, -1, keepdim=True)
+            scaled = (x / largest).nan_to_num_(0.0)
+        out = _product(scaled, self.packed, self.most).mul_(largest)
         return out if self.bias is None else out.add_(self.bias)
+
+
+def _product(scaled: Tensor, packed: object, most: int) -> Tensor:
+    """Numbers from −1 to 1, rounded to so many steps each way, times a weight that ``_packed`` made."""
+    out: Tensor = _library_product()(scaled, 1 / most, most + 1, packed)
+    return out
+
+
+@cache
+def _library_product() -> Callable[..., Tensor]:
+    packet = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+    function: Callable[..., Tensor] = getattr(packet, "_op", packet)  # the packet looks at each argument of each call
+    return function
 
 
 @cache
@@ -124,11 +137,8 @@ def available() -> bool:
 @cache
 def _saturates() -> bool:
     """Whether the sum of two products of 8 bits overflows, as on machines before VNNI; inputs have 7 bits there."""
-    packed = _packed(torch.ones(8, 64), torch.full((8,), 1 / 127))
-    inputs = torch.ones(2, 64)
-    inputs[0, 0] = -1
-    found: Tensor = torch.ops.quantized.linear_dynamic(inputs, packed, False)
-    return not torch.allclose(found, inputs.sum(1, keepdim=True).expand(2, 8), rtol=0.01)
+    found = _product(torch.ones(2, 64), _packed(torch.ones(8, 64), torch.full((8,), 1 / 127)), 127)
+    return not torch.allclose(found, torch.tensor(64.0), rtol=0.01)
 
 
 def _packed(weight: Tensor, scales: Tensor) -> object:

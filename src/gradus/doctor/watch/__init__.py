@@ -15,6 +15,7 @@ from gradus.doctor.watch.losses import Losses
 from gradus.doctor.watch.models import Models
 from gradus.doctor.watch.optimizers import Optimizers
 from gradus.doctor.watch.probes import Probes
+from gradus.doctor.watch.schedules import Schedules
 from gradus.doctor.watch.watching import Patches, Watching
 
 __all__ = ["Watch"]
@@ -34,6 +35,7 @@ class Watch:
         w, patches = self.watching, self.patches
         self.losses = Losses(w, patches)
         self.optimizers = Optimizers(w, patches)
+        Schedules(w, patches, self.optimizers)
         self.backward = Backward(w, patches, self.losses, self.optimizers)
         self.functions = Functions(w)
         self.functions.went = self.backward.went

@@ -1,13 +1,11 @@
-"""Watches optimisers, schedules, clipping and scaling: the order of clearing, backward and update."""
+"""Watches optimisers: the order of clearing, backward and update, and what an update does to the weights."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +16,8 @@ from torch.optim.optimizer import (
 )  # fmt: skip
 
 from gradus.doctor import places
-from gradus.doctor.signals import Clip, OptimizerSeen, ParameterSeen, Place, SchedulerSeen
-from gradus.doctor.watch.watching import Pass, Patches, Watching
+from gradus.doctor.signals import OptimizerSeen, ParameterSeen, Place
+from gradus.doctor.watch.watching import Pass, Patches, Watching, after_call, before_call
 
 RATES = 2000
 LARGEST = 50_000_000  # weights whose change is measured: a copy of them is made for it
@@ -44,32 +42,24 @@ class _State:
 
 
 class Optimizers:
-    """Hooks on every optimiser, and wraps around what else touches gradients."""
+    """Hooks on every optimiser, and wraps around what clears gradients."""
 
     def __init__(self, watching: Watching, patches: Patches) -> None:
         self.watching = watching
         self.states: list[_State] = []
         self.index: dict[int, int] = {}  # of an optimiser, by id; it is held so that ids stay theirs
         self.held: list[Optimizer] = []
-        self.clips: dict[Place | None, Clip] = {}
-        self.schedulers: dict[int, tuple[Any, SchedulerSeen]] = {}
         self.updates = 0  # of all optimisers together
         self.broke: Callable[[], None] = lambda: None  # is told of a gradient that isn't finite
         pre, post = watching.quietly(self._before), watching.quietly(self._after)
         patches.on_removal(register_optimizer_step_pre_hook(lambda o, a, k: pre(o)).remove)
         patches.on_removal(register_optimizer_step_post_hook(lambda o, a, k: post(o)).remove)
         made = watching.quietly(self.know)
-        patches.replace(Optimizer, "__init__", lambda f: _after_call(f, lambda me, *a, **k: made(me)))
+        patches.replace(Optimizer, "__init__", lambda f: after_call(f, lambda me, *a, **k: made(me)))
         zero = watching.quietly(self._zero)
-        patches.replace(Optimizer, "zero_grad", lambda f: _before_call(f, lambda me, *a, **k: zero([me])))
+        patches.replace(Optimizer, "zero_grad", lambda f: before_call(f, lambda me, *a, **k: zero([me])))
         zero_model = watching.quietly(self._zero_model)
-        patches.replace(nn.Module, "zero_grad", lambda f: _before_call(f, lambda me, *a, **k: zero_model(me)))
-        clip = watching.quietly(self._clip)
-        for name in ("clip_grad_norm_", "clip_grad_value_"):
-            for owner in (nn.utils, nn.utils.clip_grad):
-                patches.replace(owner, name, lambda f: _before_call(f, clip))
-        self._schedules(patches)
-        self._scalers(patches)
+        patches.replace(nn.Module, "zero_grad", lambda f: before_call(f, lambda me, *a, **k: zero_model(me)))
 
     # what is known of an optimiser
 
@@ -123,7 +113,7 @@ class Optimizers:
                 continue
             if (state.used or state.dirty) and not (state.used and state.fresh):
                 with_gradient = [p for p in state.weights if p.grad is not None]  # of dead units the first are all 0
-                state.dirty = any(_nonzero(p) for p in (*with_gradient[-2:], *with_gradient[:2]))
+                state.dirty = any(nonzero(p) for p in (*with_gradient[-2:], *with_gradient[:2]))
             state.fresh[place] += 1
             state.used, state.at = False, self.updates
 
@@ -235,90 +225,6 @@ class Optimizers:
         w.go_on(max(w.update, seen.steps))
         w.seen.updates = w.update
 
-    # clipping, scaling, schedules
-
-    def _clip(self, parameters: Any, limit: float = 0.0, *args: Any, **kwargs: Any) -> None:
-        place = places.here()
-        clip = self.clips.get(place)
-        if clip is None:
-            clip = self.clips[place] = Clip(place)
-            self.watching.seen.clips.append(clip)
-        self.watching.event("clip", place=place)
-        clip.calls += 1
-        clip.limit = float(kwargs.get("max_norm", kwargs.get("clip_value", limit)))
-        weights = [parameters] if isinstance(parameters, Tensor) else None
-        if weights is None and isinstance(parameters, list | tuple):
-            weights = [p for p in parameters if isinstance(p, Tensor)]
-        if weights is None:  # a generator must not be used up: the weights that optimisers hold stand for it
-            weights = [p for state in self.states for p in state.weights]
-        with_gradient = [p for p in weights if p.grad is not None]
-        ids = {id(p) for p in weights}
-        states = [s for s in self.states if any(id(p) in ids for p in s.weights)]
-        if not any(_nonzero(p) for p in with_gradient):
-            clip.before_backward += bool(states) and not any(s.fresh for s in states)
-            return
-        ids = {id(p) for p in with_gradient}
-        states = [s for s in self.states if any(id(p) in ids for p in s.weights)]
-        if states and all(s.used and not s.fresh for s in states):
-            clip.after_step += 1
-        if any(s.scaled for s in states):
-            clip.before_unscale += 1
-
-    def _schedules(self, patches: Patches) -> None:
-        from torch.optim import lr_scheduler
-
-        note = self.watching.quietly(self._scheduled)
-        depth = 0
-
-        def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-            @functools.wraps(original)
-            def step(me: Any, *args: Any, **kwargs: Any) -> Any:
-                nonlocal depth
-                if depth == 0 and getattr(me, "last_epoch", 0) >= 0 and not getattr(me, "_is_initial", False):
-                    note(me)
-                depth += 1
-                try:
-                    return original(me, *args, **kwargs)
-                finally:
-                    depth -= 1
-
-            return step
-
-        for kind in vars(lr_scheduler).values():
-            if isinstance(kind, type) and "step" in vars(kind) and issubclass(kind, lr_scheduler.LRScheduler):
-                patches.replace(kind, "step", wrap)
-
-    def _scheduled(self, scheduler: Any) -> None:
-        w, optimizer = self.watching, getattr(scheduler, "optimizer", None)
-        number = self.index.get(id(optimizer), 0)
-        updates = w.seen.optimizers[number].steps if number < len(w.seen.optimizers) else 0
-        place = places.here()
-        _, seen = self.schedulers.get(id(scheduler), (None, None))
-        if seen is None:
-            settings = {
-                key: float(value) for key, value in vars(scheduler).items()
-                if isinstance(value, int | float) and not key.startswith("_") and key != "last_epoch"
-            }  # fmt: skip
-            seen = SchedulerSeen(type(scheduler).__name__, place, settings=settings, optimizer=number)
-            self.schedulers[id(scheduler)] = scheduler, seen
-            w.seen.schedulers.append(seen)
-        w.event("schedule", number, place)
-        seen.steps += 1
-        seen.before_optimizer |= updates == 0
-        seen.updates = updates
-
-    def _scalers(self, patches: Patches) -> None:
-        scale = self.watching.quietly(lambda me: self._scaled(True) if me.is_enabled() else None)
-        unscale = self.watching.quietly(lambda me: self._scaled(False))
-        kind = torch.amp.GradScaler
-        patches.replace(kind, "scale", lambda f: _before_call(f, lambda me, *a, **k: scale(me)))
-        patches.replace(kind, "unscale_", lambda f: _before_call(f, lambda me, *a, **k: unscale(me)))
-        patches.replace(kind, "step", lambda f: _before_call(f, lambda me, *a, **k: unscale(me)))
-
-    def _scaled(self, scaled: bool) -> None:
-        for state in self.states:
-            state.scaled = scaled
-
 
 def _begin(seen: ParameterSeen, values: Tensor) -> None:
     """Measure a weight before its first update."""
@@ -338,27 +244,9 @@ def _spread(weight: Tensor) -> float:
     return float((rows - rows.mean(0)).norm()) / size if size else 0.0
 
 
-def _nonzero(weight: Tensor) -> bool:
+def nonzero(weight: Tensor) -> bool:
+    """Whether a weight has a gradient that isn't 0 everywhere."""
     gradient = weight.grad
     if gradient is None:
         return False
     return bool((gradient.coalesce().values() if gradient.is_sparse else gradient).any())
-
-
-def _before_call(original: Callable[..., Any], note: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        note(*args, **kwargs)
-        return original(*args, **kwargs)
-
-    return call
-
-
-def _after_call(original: Callable[..., Any], note: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
-        note(*args, **kwargs)
-        return result
-
-    return call

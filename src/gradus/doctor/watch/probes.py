@@ -34,14 +34,12 @@ class Probes:
         self.watching, self.models = watching, models
 
     def all(self) -> None:
-        begun = time.perf_counter()
         with torch.random.fork_rng(devices=[]):
             for number, (args, kwargs, _) in self.models.first.items():
                 if self.watching.seen.models[number].weights <= LARGEST:
                     self._try(self.mixes, number, args, kwargs)
             self._try(self.memorises)
             self._try(self.learns)
-        self.watching.seen.probe.seconds = time.perf_counter() - begun
 
     def _try(self, probe: Any, *args: Any) -> None:
         try:
@@ -110,7 +108,6 @@ class Probes:
         found = memorised(model, loss, SECONDS)
         if found is not None:
             w.seen.probe.memorised_from, w.seen.probe.memorised = found
-            w.seen.probe.classes = site.classes
 
     def learns(self) -> None:
         """Do the model itself and a plain network learn more of the first epoch, by Adam? Asked of held-out batches.

@@ -56,7 +56,6 @@ class Watching:
     names: dict[int, str] = field(default_factory=dict)  # of parameters
     parameters: dict[int, ParameterSeen] = field(default_factory=dict)
     tensors: dict[int, Tensor] = field(default_factory=dict)  # parameters by id: so that ids stay theirs
-    troubles: list[str] = field(default_factory=list)
 
     @property
     def deaf(self) -> bool:
@@ -100,8 +99,8 @@ class Watching:
             except Exception:
                 if os.environ.get("GRADUS_DOCTOR_STRICT"):
                     raise
-                if len(self.troubles) < 3:
-                    self.troubles.append(traceback.format_exc(limit=-3, chain=False))
+                if len(self.seen.troubles) < 3:
+                    self.seen.troubles.append(traceback.format_exc(limit=-3, chain=False))
                 return None
             finally:
                 torch._C._set_grad_enabled(gradient)
@@ -135,6 +134,29 @@ class Patches:
             remove()
         self._before.clear()
         self._removers.clear()
+
+
+def before_call(original: Callable[..., Any], note: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that is told of its calls before they are made."""
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        note(*args, **kwargs)
+        return original(*args, **kwargs)
+
+    return call
+
+
+def after_call(original: Callable[..., Any], note: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that is told of its calls when they have ended."""
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        note(*args, **kwargs)
+        return result
+
+    return call
 
 
 def first_tensor(values: Any) -> Tensor | None:
