@@ -23,7 +23,6 @@ import argparse
 import ast
 import importlib
 import json
-import math
 import pickle
 import re
 import shutil
@@ -48,6 +47,7 @@ from gradus.training.optim import make_optimizer
 from gradus.training.state import TrainState
 
 TARGETS = (2.0, 1.88, 1.7)
+STEPS = 6  # of each side in a round
 README = "--device=cpu --compile=False --eval_iters=20 --log_interval=1 --block_size=64 --batch_size=12 --n_layer=4"
 README += " --n_head=4 --n_embd=128 --dropout=0.0"
 OURS: dict[str, Any] = dict(width=128, heads=2, layers=4, length=128, batch=16, lr=8e-3)
@@ -329,25 +329,29 @@ def our_step(
 
 
 def in_turns(what: str, sides: dict[str, tuple[Callable[[], Any], float]], rounds: int) -> dict[str, float]:
-    """Each side's tokens a second, its best of a few steps a round; prints the medians of the ratios to the first."""
+    """Each side's tokens a second, a step at a time, back and forth; prints the medians of the ratios to the first.
+
+    So each step stands beside one of the other side: a busy second of the machine, which is as long as a few of them,
+    would hurt one side's alone if these came together.
+    """
     speeds: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds + 1):
-        for name, (step, count) in sides.items():
-            best = math.inf
-            for _ in range(3):
-                _wait()
-                begun = time.perf_counter()
-                step()
-                _wait()
-                best = min(best, time.perf_counter() - begun)
-            if number:  # the first round warms up
-                speeds[name].append(count / best)
+    for turn in range(STEPS * rounds + 1):
+        for name, (step, count) in list(sides.items())[:: -1 if turn % 2 else 1]:
+            _wait()
+            begun = time.perf_counter()
+            step()
+            _wait()
+            if turn:  # the first one warms up
+                speeds[name].append(count / (time.perf_counter() - begun))
     first, *others = sides
     for name in sides:
         print(f"{what}: {name} {statistics.median(speeds[name]):,.0f}/s")
     for name in others:
         found = [mine / theirs for mine, theirs in zip(speeds[name], speeds[first], strict=True)]
-        print(f"{what}: {name} {statistics.median(found):.2f} × {first} ({_each(found)})", flush=True)
+        low, middle, high = statistics.quantiles(found, n=4)
+        print(
+            f"{what}: {name} {middle:.2f} × {first} (half of {len(found)} pairs: {low:.2f} to {high:.2f})", flush=True
+        )
     return {name: statistics.median(found) for name, found in speeds.items()}
 
 
