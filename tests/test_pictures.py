@@ -333,6 +333,7 @@ BAD_SOURCES: dict[str, tuple[list[str], list[str]]] = {
     "no pictures": (["--data", "texts"], ["texts", "no pictures", "2 other files"]),
     "no folders": (["--data", "pics/red"], ["pics/red", "30 pictures", "folder of its own", "--annotations"]),
     "one class": (["--data", "one"], ["one class only ('red')"]),
+    "a table as data": (["--data", "one.csv"], ["one.csv", "a table", "--annotations"]),
     "missing table": (["--data", "pics", "--annotations", "no.csv"], ["no.csv", "no such file"]),
     "table of one column": (["--data", "pics", "--annotations", "one.csv"], ["one.csv", "one column"]),
     "unknown split": (["--data", "pics", "--annotations", "split.csv"], ["split.csv, row 3", "'tset'", "'test'"]),

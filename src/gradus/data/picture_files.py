@@ -144,6 +144,8 @@ def _in_directory(root: Path) -> tuple[list[PictureFile], int]:
 
 
 def _in_archive(path: Path) -> tuple[list[PictureFile], int]:
+    if path.suffix.lower() in (".csv", ".tsv"):
+        raise UserError(f"{path}: a table, and no pictures. Give it as --annotations, and where they lie as --data.")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
