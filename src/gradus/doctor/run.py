@@ -18,7 +18,7 @@ from gradus.doctor.course import HEADWAY, course
 from gradus.doctor.judge import Diagnosis, examine
 from gradus.doctor.signals import Check, LossSite, Probe, Signals
 from gradus.doctor.store import from_json, to_json
-from gradus.doctor.trials import try_out
+from gradus.doctor.trials import LARGEST, try_out
 from gradus.doctor.watch import Watch
 from gradus.doctor.words import all_told
 from gradus.training.loop import Observer, batches_of
@@ -33,7 +33,6 @@ from gradus.training.step import supervised
 LEAST = 20  # steps of a run that is looked at: of a shorter one nothing could be said
 FIRST = 3  # steps that are looked at on a copy, before the first
 LAST = 2  # batches that the last weights are looked at with
-LARGEST = 20_000_000  # weights: larger models aren't copied, and their curves must tell
 
 
 def look_at_start(prepared: Prepared, settings: Settings) -> Signals:

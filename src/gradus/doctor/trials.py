@@ -32,7 +32,7 @@ from gradus.training.step import autocast
 ROWS = 1024  # that the experiments have, a fourth of them held out
 BATCH = 64  # rows, fewer of long ones
 PLACES = 4096  # of the rows of a batch together
-LARGEST = 20_000_000  # weights of a model that is copied
+LARGEST = 20_000_000  # weights: larger models aren't copied, and their curves must tell
 SECONDS = 4.0  # that each experiment may take
 
 R = TypeVar("R")
