@@ -1,4 +1,8 @@
-"""What was measured of a training program, in a few lines: told also where no fault was found."""
+"""What was measured of a training program, in a few lines: told also where no fault was found.
+
+The words come first, then what is told of every program (``measured``), then what experiments on a run came to
+(``_tried``). A new line is a pair in ``LINES`` and the place here that adds it.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,6 @@ LINES = {
         "训练时每秒 {mine:.3g} 十亿次运算，为本机大矩阵乘法（{possible:.3g}）的 {share:.0%}",
     ),
     "not tried": ("not tried", "未能尝试"),
-    "not_tried_told": ("{what}", "{what}"),
     "modes": ("modes", "模式"),
     "modes_told": (
         "one batch has a loss of {training} in training mode, {evaluation} in evaluation mode",
@@ -84,7 +87,7 @@ LINES = {
 
 
 def measured(seen: Signals, language: str) -> list[tuple[str, str]]:
-    """Labelled lines: updates, training loss, validation, waiting for data."""
+    """Labelled lines: updates, training loss, validation, waiting for data, and what was tried with a run."""
 
     def say(key: str, **values: object) -> str:
         return LINES[key][language == "zh"].format(**values)
@@ -139,8 +142,7 @@ def _tried(probe: Probe, say: object) -> list[tuple[str, str]]:
     if probe.steep is not None and probe.lowest is not None and probe.highest is not None:
         key = kind_of_place(probe.steep, probe.lowest, probe.highest)
         add("place", key, steep=f"{probe.steep:.2g}", low=f"{probe.lowest:.2g}", high=f"{probe.highest:.2g}")
-    for what in probe.failed:
-        add("not tried", "not_tried_told", what=what)
+    lines += [(say("not tried"), what) for what in probe.failed]  # type: ignore[operator]
     if probe.speed and probe.possible:
         values = dict(mine=probe.speed / 1e9, share=probe.speed / probe.possible, possible=probe.possible / 1e9)
         add("speed", "speed_told", **values)
