@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import click
 from gradus.errors import UserError
 
 if TYPE_CHECKING:
-    from gradus.doctor.signals import Probe
+    from gradus.doctor.tried import Probe
 
 
 @click.command(name="doctor", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -38,7 +39,8 @@ def command(
 
     A script is run as it is, and computes the same numbers as without the doctor; what was found is told at its end.
     The options of the doctor come before the script. Ends with 1 where something is proved or likely, or with the
-    script's own status.
+    script's own status. Of a script that torchrun starts (torchrun … -m gradus doctor train.py) the first process
+    tells, and the status is the script's own.
     """
     from gradus.reports.words import language
 
@@ -76,13 +78,16 @@ def _script(target: str, arguments: tuple[str, ...], as_json: bool, silence: tup
     out = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     with out:  # standard output is for the findings alone
         ended = script.run(target, arguments)
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun's: its first process tells what was found
+    if several and os.environ.get("RANK", "0") != "0" and ended.error is None:
+        return ended.status
     diagnosis = examine(ended.seen, silence)
     if as_json:
         click.echo(json.dumps(summary(ended.seen, diagnosis, lang), ensure_ascii=False))
     else:
         sys.stdout.flush()
         show(ended.seen, diagnosis, lang, ended.error)
-    return ended.status or (1 if diagnosis.alarms else 0)
+    return ended.status or (1 if diagnosis.alarms and not several else 0)
 
 
 def _run(target: str, as_json: bool, silence: tuple[str, ...], probe: bool, lang: str) -> int:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 
-from gradus.doctor.signals import Check, LossSite, Probe, Signals
+from gradus.doctor.signals import Check, LossSite, Signals
+from gradus.doctor.tried import Probe
 from gradus.training.lr_find import HIGHEST
 
 STEEP = 0.3  # of the loss, on a way as long as the weights: less is a critical point, or near one
 LEVEL = 1e-5  # curvatures below it are none
+CERTAIN = 0.995  # a ceiling above it isn't worth a line
 DOWNWARD = 0.02  # of the greatest curvature: the least one, where it is less than minus that, leads down
 
 LINES = {
@@ -39,6 +41,10 @@ LINES = {
         "a fresh copy, taught one batch by heart: {first} → {last} in 150 steps of Adam",
         "重新初始化的副本只背一个 batch：{first} → {last}（Adam，150 步）",
     ),
+    "one_batch_long": (
+        "not taught by heart: on this machine that takes longer than one experiment may",
+        "没有背完：在本机所需时间超过了单个实验的上限",
+    ),
     "other rows": ("other rows", "新样本"),
     "other_rows_told": (
         "a fresh copy, taught {rows:,} rows by Adam, gets to {again} on some that it hasn't seen{plain}",
@@ -49,6 +55,18 @@ LINES = {
     "speed_told": (
         "{mine:.3g} billion operations a second in training, {share:.0%} of the {possible:.3g} that large products do",
         "训练时每秒 {mine:.3g} 十亿次运算，为本机大矩阵乘法（{possible:.3g}）的 {share:.0%}",
+    ),
+    "ceiling": ("ceiling", "上限"),
+    "ceiling_classes": (
+        "{alike:,} of {rows:,} training rows look just like another; where their labels differ, no model tells both: "
+        "at most {most:.3f} of these rows can be right",
+        "{rows:,} 个训练样本中有 {alike:,} 个与别的样本完全相同；标签不同时，任何模型都无法都答对："
+        "这些样本上最多 {most:.3f} 正确",
+    ),
+    "ceiling_numbers": (
+        "{alike:,} of {rows:,} training rows look just like another, with other targets: no model tells more than "
+        "{most:.1%} of the variance",
+        "{rows:,} 个训练样本中有 {alike:,} 个与别的样本完全相同而目标值不同：任何模型最多解释方差的 {most:.1%}",
     ),
     "not tried": ("not tried", "未能尝试"),
     "modes": ("modes", "模式"),
@@ -120,6 +138,11 @@ def measured(seen: Signals, language: str) -> list[tuple[str, str]]:
             share = loader.waited / total
             told = say("wait_told", share=share, sampler=loader.sampler, workers=loader.workers)
             lines.append((say("waiting"), told))
+    for key in ("classes", "numbers"):
+        most = getattr(seen.ceiling, key, None)
+        if seen.ceiling is not None and most is not None and most < CERTAIN:
+            told = say(f"ceiling_{key}", rows=seen.ceiling.rows, alike=seen.ceiling.alike, most=most)
+            lines.append((say("ceiling"), told))
     return lines + _tried(seen.probe, say)
 
 
@@ -132,6 +155,8 @@ def _tried(probe: Probe, say: object) -> list[tuple[str, str]]:
 
     if probe.memorised is not None:
         add("one batch", "one_batch_told", first=_figure(probe.memorised_from), last=_figure(probe.memorised))
+    elif probe.again is not None and not any(what.startswith("one batch") for what in probe.failed):
+        add("one batch", "one_batch_long")
     if probe.again is not None:
         plain = "" if probe.plain is None else say("plain", plain=_figure(probe.plain))  # type: ignore[operator]
         add("other rows", "other_rows_told", rows=probe.rows, again=_figure(probe.again), plain=plain)

@@ -63,16 +63,17 @@ def _page(rule: Rule, language: str) -> str:
         pair = WORDS[key] if not inner else WORDS[key][inner]
         return str(pair[zh])
 
-    measured = text.seen.replace("{", "‹").replace("}", "›")
+    told, change = _plain(text.seen), _plain(text.fix)
+    seen = [] if _bare(told) else ["", f"## {say('seen')}", "", told]
     lines = [
         f"# {text.title.replace('{', '‹').replace('}', '›')}",
         "",
         f"`{rule.code}` · {say('level', rule.level)} · {say('kind', rule.kind)}",
         "",
         *(f"## {say('looks')}\n\n{text.looks}\n\n## {say('why')}\n\n{text.why}".split("\n")),
-        "",
-        *(f"## {say('seen')}\n\n{_plain(measured)}\n\n## {say('change')}\n\n{_plain(text.fix)}".split("\n")),
-        "",
+        *seen,
+        *("", f"## {say('change')}", ""),
+        *([] if _bare(change) else [change, ""]),
         *(f"{say('wrong')}:\n\n```python\n{rule.wrong.strip()}\n```\n".split("\n")),
         *(f"{say('right')}:\n\n```python\n{rule.right.strip()}\n```".split("\n")),
     ]
@@ -84,6 +85,11 @@ def _page(rule: Rule, language: str) -> str:
 
 def _plain(text: str) -> str:
     return re.sub(r"[{‹]([a-z_]+)(:[^}›]*)?[}›]", r"‹\1›", text)
+
+
+def _bare(text: str) -> bool:
+    """Whether all of it is known only when something was found."""
+    return re.fullmatch("‹[a-z_]+›", text) is not None
 
 
 def all_codes(language: str = "en") -> str:

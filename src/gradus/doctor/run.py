@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 
+from gradus.doctor.ceiling import of_data
 from gradus.doctor.course import HEADWAY, course
 from gradus.doctor.judge import Diagnosis, examine
-from gradus.doctor.signals import Check, LossSite, Probe, Signals
+from gradus.doctor.signals import Check, LossSite, Signals
 from gradus.doctor.store import from_json, to_json
 from gradus.doctor.trials import LARGEST, try_out
+from gradus.doctor.tried import Probe
 from gradus.doctor.watch import Watch
 from gradus.doctor.words import all_told
 from gradus.training.loop import Observer, batches_of
@@ -81,6 +83,7 @@ def look_at_end(
     _add_curves(seen, directory, summary, prepared.task.higher_is_better)
     if not _is_large(prepared) and prepared.state.total_steps >= LEAST:
         _late(prepared, seen)
+        seen.ceiling = of_data(prepared.data)
         went = course(seen)
         near_chance = went is not None and went.chance is not None and went.headway < HEADWAY
         if near_chance or not better_than_trivial(seen.run):

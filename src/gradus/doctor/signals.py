@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from gradus.doctor.tried import Ceiling, Probe
+
 Shape = tuple[int, ...]
 
 
@@ -323,8 +325,28 @@ class LoaderSeen:
     waited: float = 0.0  # seconds
     busy: float = 0.0  # seconds between getting a batch and asking for the next
     timed: int = 0  # batches whose wait was measured: not the first of an epoch
+    shares: int = 0  # of a DistributedSampler: among how many processes it deals the rows
+    shuffles: bool = False  # and whether it mixes them
+    orders: list[tuple[int, int]] = field(default_factory=list)  # (its epoch, training passes before), of 100 epochs
     alike_workers: bool = False  # probe: two workers draw the same random numbers for an item
     alike_epochs: bool = False  # probe: each epoch draws the same random numbers again
+
+
+@dataclass
+class Replicas:
+    """Several processes that train one model: what goes from one to the others."""
+
+    processes: int = 0  # when a model was first trained; 0: none was
+    wrapped: bool = False  # in DistributedDataParallel
+    sharded: bool = False  # weights that are no whole ones in this process
+    averaged: int = 0  # training passes through the wrapper whose gradients are averaged among them
+    kept_back: int = 0  # and under no_sync(), which keeps them back
+    past: int = 0  # training passes of the wrapper's module, or a part of it, by itself
+    place: Place | None = None  # of the first that wasn't averaged
+    alone: Place | None = None  # of the first training pass of a model in no wrapper, where there are several processes
+    sent: int = 0  # times that the program itself sent something to the others
+    compared: int = 0  # updates after which the weights of all were last compared
+    apart: float = 0.0  # by how much the norms of some weights differed then, as a share
 
 
 @dataclass
@@ -403,27 +425,6 @@ class Error:
 
 
 @dataclass
-class Probe:
-    """What was tried on a copy of the model at the end."""
-
-    memorised: float | None = None  # least loss on one batch after 150 steps from the first weights
-    memorised_from: float | None = None
-    rows: int = 0  # that the next two experiments had: of the first epoch, a fourth of them held out
-    again: float | None = None  # least held-out loss of the model itself, taught by Adam from its first weights
-    plain: float | None = None  # least held-out loss of a plain network of two layers of 64 units
-    steep: float | None = None  # at the last weights: gradient's norm times theirs, over the loss, on one batch
-    lowest: float | None = None  # curvature of the loss there
-    highest: float | None = None
-    in_training: float | None = None  # loss of one batch at the last weights, in training mode
-    in_evaluation: float | None = None
-    rate: float | None = None  # that a range test on a fresh copy advises
-    edge: float | None = None  # the largest rate before its loss diverged
-    speed: float | None = None  # floating-point operations a second of the training
-    possible: float | None = None  # of large products here
-    failed: list[str] = field(default_factory=list)  # experiments on a run that couldn't be made, with their errors
-
-
-@dataclass
 class Event:
     """One thing that the program did, in order; the first 2,000 are kept."""
 
@@ -452,12 +453,14 @@ class Signals:
     rows: list[Rows] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     loaders: list[LoaderSeen] = field(default_factory=list)
+    replicas: Replicas = field(default_factory=Replicas)
     clips: list[Clip] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     kept: Kept = field(default_factory=Kept)
     error: Error | None = None
     probe: Probe = field(default_factory=Probe)
+    ceiling: Ceiling | None = None
     run: dict[str, Any] = field(default_factory=dict)  # of a run of Gradus: task, baseline, metrics, settings
     troubles: list[str] = field(default_factory=list)  # what the observers themselves failed at
 

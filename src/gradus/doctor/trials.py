@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gradus.data import Batch, Dataset
 from gradus.doctor.curvature import extremes
-from gradus.doctor.signals import Probe
+from gradus.doctor.tried import Probe
 from gradus.doctor.watch.probes import Plain, held_out, memorised
 from gradus.errors import UserError
 from gradus.models import apply
@@ -91,7 +91,10 @@ def of_run(run: Run) -> Probe:
         probe.rate, probe.edge = rates.rate, rates.rates[-1]
     except UserError as error:  # the loss never falls, or the optimiser has no such thing
         probe.failed.append(str(error))
-    probe.speed, probe.possible = speed(model, task, data, run.summary) or (None, None)
+    try:
+        probe.speed, probe.possible = speed(model, task, data, run.summary) or (None, None)
+    except Exception as error:  # as in try_out
+        probe.failed.append(f"speed: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
     return probe
 
 

@@ -65,6 +65,8 @@ class Watch:
         w.seen.seconds = time.perf_counter() - w.begun
         with w.deafly():
             self.models.finish()
-            Probes(w, self.models).all()
+            self.models.replicas.finish()
+            if w.seen.replicas.processes == 1:  # several would wait for each other
+                Probes(w, self.models).all()
             self.loaders.finish()
         return w.seen

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset
 from torch.utils.data import dataloader as parts
+from torch.utils.data.distributed import DistributedSampler
 
 from gradus.doctor import places
 from gradus.doctor.signals import LoaderSeen
@@ -90,7 +91,11 @@ class Loaders:
                     place=places.here(),
                 )
             )
-        self.watching.seen.loaders[number].epochs += 1
+        seen, sampler = self.watching.seen.loaders[number], getattr(loader, "sampler", None)
+        seen.epochs += 1
+        if isinstance(sampler, DistributedSampler) and len(seen.orders) < 100:
+            seen.shares, seen.shuffles = sampler.num_replicas, bool(sampler.shuffle)
+            seen.orders.append((sampler.epoch, seen.training))
 
     def finish(self) -> None:
         """Asked at the end of loaders with workers: do these draw the same random numbers, or each epoch again?"""

@@ -91,7 +91,7 @@ class Losses:
             return
         value = number(result) if result.numel() == 1 else number(result.mean())
         if site.reduction == "sum" and name not in OTHERS:
-            value /= max(target.numel() if name in CLASSES else predicted.numel(), 1)
+            value /= max(_summed(name, predicted, target, site.ignore_index), 1)
         if site.first is None and w.update == 0:
             site.first = value
         if len(site.values) < CALLS:
@@ -211,6 +211,15 @@ def labels_of(name: str, predicted: Tensor, target: Tensor) -> tuple[Tensor, Ten
         middle = 0.5 if name == "binary_cross_entropy" else 0.0
         return (target.reshape(-1) > 0.5).long(), (predicted.reshape(-1) > middle).long()
     return None
+
+
+def _summed(name: str, predicted: Tensor, target: Tensor, ignored: int) -> int:
+    """How many losses a sum is of: one for each target of a class, or for each row of their probabilities."""
+    if name not in CLASSES:
+        return predicted.numel()
+    if target.is_floating_point():
+        return target.numel() // (predicted.shape[1] if predicted.ndim > 1 else predicted.numel())
+    return int((target != ignored).sum())
 
 
 def _counted(labels: Tensor) -> dict[int, int]:

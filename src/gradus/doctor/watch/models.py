@@ -21,6 +21,7 @@ from gradus.doctor.watch.functions import STEPS as LISTENED
 from gradus.doctor.watch.functions import Functions
 from gradus.doctor.watch.losses import Losses
 from gradus.doctor.watch.optimizers import Optimizers
+from gradus.doctor.watch.replicas import Replicas
 from gradus.doctor.watch.watching import Pass, Patches, Watching, first_tensor
 
 CHECKS = 5000  # evaluations that are kept
@@ -39,6 +40,7 @@ class Models:
         self, watching: Watching, patches: Patches, losses: Losses, optimizers: Optimizers, functions: Functions
     ) -> None:
         self.watching, self.losses, self.optimizers, self.functions = watching, losses, optimizers, functions
+        self.replicas = Replicas(watching, patches)
         self.stack: list[nn.Module] = []
         functions.stack = self.stack
         self.index: dict[int, int] = {}  # of a model, by id
@@ -167,6 +169,7 @@ class Models:
         repeated = self._rows(gradient, given, place, number)
         self.entering = gradient and w.closely
         if gradient:
+            self.replicas.passed(model, place)
             w.fed = given
             seen.place = seen.place or place
             if not seen.shape and given is not None:
@@ -205,8 +208,15 @@ class Models:
             self._executed(model, gradient)
 
     def _keep_copy(self, number: int, model: nn.Module) -> None:
-        """A copy of a small model before its first update, for experiments at the end."""
-        if self.watching.update == 0 and self.watching.seen.models[number].weights <= probes.LARGEST:
+        """A copy of a small model before its first update, for experiments at the end.
+
+        None where several processes train: they would wait for each other in an experiment.
+        """
+        if (
+            self.watching.seen.replicas.processes == 1
+            and self.watching.update == 0
+            and self.watching.seen.models[number].weights <= probes.LARGEST
+        ):
             try:
                 self.losses.copies[number] = copy.deepcopy(model)
             except Exception:  # not every module can be copied

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gradus.doctor.ceiling import of_rows
 from gradus.doctor.signals import LossSite
 from gradus.doctor.watch.watching import Watching, first_tensor
 
@@ -40,6 +41,7 @@ class Probes:
                     self._try(self.mixes, number, args, kwargs)
             self._try(self.memorises)
             self._try(self.learns)
+            self._try(self.ceiling)
 
     def _try(self, probe: Any, *args: Any) -> None:
         try:
@@ -152,6 +154,14 @@ class Probes:
         if len(plain) == len(pairs) and alike and small and plain[0][0].is_floating_point():
             network = Plain(torch.cat([x for x, _, _ in plain]), (outputs,))
             w.seen.probe.plain = held_out(network, losses(plain[:-held]), losses(plain[-held:]), SECONDS / 2)
+
+    def ceiling(self) -> None:
+        """Do rows of the first epoch look alike and have different answers? Asked of tables."""
+        pairs = self.models.losses.pairs
+        if pairs and pairs[0][0].ndim == 2 and all(len(x) == len(y) for x, y, _ in pairs):
+            self.watching.seen.ceiling = of_rows(
+                torch.cat([x for x, _, _ in pairs]), torch.cat([y for _, y, _ in pairs])
+            )
 
     def _high(self, site: LossSite) -> bool:
         last = site.last
