@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import bed
 import pytest
@@ -203,3 +204,22 @@ def test_a_fault_of_the_doctor_does_not_stop_the_script(tmp_path: Path, monkeypa
     result = bed.examine(script)
     assert "done" in result.printed
     assert any("ZeroDivisionError" in trouble for trouble in result.troubles)
+
+
+@pytest.mark.parametrize("kind", ["classes", "shares", "ignored", "numbers"])
+def test_a_summed_loss_is_told_as_its_mean(kind: str) -> None:
+    torch.manual_seed(0)
+    said = torch.randn(12, 5, requires_grad=True)
+    loss_of: Any = torch.nn.functional.mse_loss if kind == "numbers" else torch.nn.functional.cross_entropy
+    target = {
+        "classes": torch.randint(5, (12,)),
+        "shares": torch.rand(12, 5).softmax(1),
+        "ignored": torch.tensor([1, -100, 3, 0, -100, 2, 4, 4, -100, 0, 1, 2]),
+        "numbers": torch.randn(12, 5),
+    }[kind]
+    mean = float(loss_of(said, target).detach())
+    with Watch() as watch:
+        name = loss_of.__name__
+        getattr(torch.nn.functional, name)(said, target, reduction="sum")
+    (site,) = watch.watching.seen.training
+    assert site.first == pytest.approx(mean)

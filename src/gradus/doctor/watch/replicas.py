@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import functools
 import json
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +42,7 @@ class Replicas:
         self.norms: dict[int, list[float]] = {}  # of some weights after so many updates, not yet compared
         self.keys: dict[int, list[str]] = {}  # under which the others leave theirs
         self.store: Store | None = None
-        self.inside: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # modules that a wrapper holds
+        self.inside: set[int] = set()  # modules that a wrapper holds
         if not dist.is_available():
             return
         patches.replace(DistributedDataParallel, "__init__", self._wrap_made)
@@ -58,13 +57,13 @@ class Replicas:
         def made(me: DistributedDataParallel, *args: Any, **kwargs: Any) -> None:
             with self.watching.deafly():  # it compares shapes among the processes: that teaches none of them anything
                 original(me, *args, **kwargs)
-            self.inside.update(me.module.modules())
+            self.inside.update(map(id, me.module.modules()))
             self.watching.seen.replicas.wrapped = True
 
         return made
 
     def _through(self, wrapper: DistributedDataParallel) -> None:
-        """A wrapper is called; it was asked before whether gradients are wanted."""
+        """A wrapper is called; in training mode hardly ever without gradient."""
         seen = self.watching.seen.replicas
         if not wrapper.training:
             return
@@ -83,7 +82,7 @@ class Replicas:
         if not seen.processes:
             seen.processes = processes()
             seen.sharded = any(not _plain(p) for p in model.parameters())
-        if model in self.inside:
+        if id(model) in self.inside:
             seen.past += 1
             seen.place = seen.place or place
         elif seen.processes > 1 and not isinstance(model, DistributedDataParallel):
