@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from types import FrameType
 from typing import Any
 
@@ -62,11 +63,22 @@ def tensors_on(frame: FrameType, source: str) -> list[TensorSeen]:
     """The tensors that the names and attributes on a line stand for, by their names; nothing on it is called."""
     scope = {**frame.f_globals, **frame.f_locals}
     found: dict[str, TensorSeen] = {}
-    for name, node in _expressions(source):
-        value = _value(node, scope)
-        if isinstance(value, Tensor) and len(found) < MOST:
-            found[name] = _told(name, value)
+    for node in _expressions(source):
+        for name, value in _held(node, scope):
+            if len(found) < MOST:
+                found[name] = _told(name, value)
     return list(found.values())
+
+
+def _held(node: ast.AST, scope: dict[str, Any]) -> list[tuple[str, Tensor]]:
+    """The tensor that an expression stands for; of one that stands for none, as a method, those that it is made of."""
+    value = _value(node, scope)
+    if isinstance(value, Tensor):
+        return [(ast.unparse(node), value)]
+    inner = [node.value] if isinstance(node, ast.Attribute) else []
+    if isinstance(node, ast.Subscript):
+        inner = [node.value, node.slice]
+    return [pair for part in inner for pair in _held(part, scope)]
 
 
 def _value(node: ast.AST, scope: dict[str, Any]) -> Any:
@@ -78,7 +90,7 @@ def _value(node: ast.AST, scope: dict[str, Any]) -> Any:
     if isinstance(node, ast.Subscript):
         whole, part = _value(node.value, scope), _value(node.slice, scope)
         if isinstance(whole, Tensor) and isinstance(part, Tensor | int | slice) and whole.device.type != "meta":
-            with torch.no_grad():
+            with torch.no_grad(), contextlib.suppress(IndexError, RuntimeError, TypeError):  # it may be what failed
                 return whole[part]
     return None
 
@@ -92,8 +104,8 @@ def _attribute(value: Any, name: str) -> Any:
     return getattr(value, name, None) if isinstance(value, Tensor) and name in ("grad", "T") else None
 
 
-def _expressions(source: str) -> list[tuple[str, ast.AST]]:
-    """The names, attributes and parts that stand on a line, as they are written."""
+def _expressions(source: str) -> list[ast.AST]:
+    """The names, attributes and parts that stand on a line, the outermost of each."""
     text = source.strip()
     tree: ast.AST | None = None
     for candidate in (text, text.rstrip(":") + ": pass", f"({text})", text.removeprefix("return "), f"{text})"):
@@ -111,7 +123,7 @@ def _expressions(source: str) -> list[tuple[str, ast.AST]]:
             found[ast.unparse(node)] = node
             if isinstance(node, ast.Attribute | ast.Subscript):
                 inner.update(ast.walk(node))
-    return list(found.items())
+    return list(found.values())
 
 
 def _told(name: str, tensor: Tensor) -> TensorSeen:

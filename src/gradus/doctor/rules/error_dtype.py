@@ -10,18 +10,28 @@ from gradus.doctor.signals import Signals
 SAYS = (
     "must have the same dtype",
     "expected scalar type",
-    "Input type (",
+    "input type (",
     "found dtype",
-    "not implemented for 'Long'",
-    "not implemented for 'Int'",
-    "not implemented for 'Byte'",
-    "not implemented for 'Double'",
+    "not implemented for 'long'",
+    "not implemented for 'int'",
+    "not implemented for 'byte'",
+    "not implemented for 'double'",
     "to have one of the following scalar types",
-    "expected m1 and m2 to have the same dtype",
+    "to have the same dtype",
     "can't be cast to the desired output type",
     "same dtype, but got",
     "should be the same",
+    "expected target dtype to be",
+    "expected floating point type",
+    "could not infer output dtype",
+    "floating point and complex dtype",
+    "tensors used as indices must be",
+    "only applicable to index tensor",
+    "expected dtype int64 for index",
 )
+WHOLE = ("scalar type long", "target dtype to be long", "indices", "index")  # in messages that ask for int64
+COUNTED = ("float64", "float32", "float16", "bfloat16", "int32", "int16", "uint8", "bool")  # where int64 is wanted
+FLOATS = ("float64", "int64", "int32", "uint8", "bool")  # where the weights' type is wanted
 
 
 def judge(seen: Signals) -> Iterator[Found]:
@@ -30,26 +40,22 @@ def judge(seen: Signals) -> Iterator[Found]:
         return
     types = "; ".join(f"{t.name}: {t.dtype}" for t in error.tensors)
     says = error.message.splitlines()[0]
-    came = {(t.shape, t.dtype) for t in error.given}
-    inputs = [
-        t for t in error.tensors if t.dtype in ("float64", "int64", "int32", "uint8", "bool") and "weight" not in t.name
-    ]
-    inputs.sort(key=lambda t: (t.shape, t.dtype) not in came)  # what the failing function was given comes first
-    odd = inputs[0].name if inputs else "x"
-    to = (
-        "long"
-        if "scalar type Long" in says or "index" in says or "Expected tensor for argument #1 'indices'" in says
-        else "float"
-    )
+    to = "long" if any(words in says.lower() for words in WHOLE) else "float"
+    role = "target" if "target" in says or "scalar type Long" in says else "indices" if to == "long" else "input"
+    came = {(t.shape, t.dtype): t.name for t in error.given}
+    odd = [t for t in error.tensors if t.dtype in (COUNTED if to == "long" else FLOATS) and "weight" not in t.name]
+    # what the failing function was given comes first, and of that what it calls by the name that the message speaks of
+    odd.sort(key=lambda t: ((t.shape, t.dtype) not in came, came.get((t.shape, t.dtype)) != role))
+    if role != "target" and to == "long" and "[" in (error.place.source if error.place is not None else ""):
+        odd.sort(key=lambda t: f"[{t.name}]" not in (error.place.source if error.place is not None else ""))
+    name = odd[0].name if odd else ""
     yield Found(
-        error.place,
-        inputs[0].name if inputs else "",
-        numbers={"types": types or says, "says": says, "odd": odd, "to": to},
+        error.place, name, numbers={"types": f"{types}; " if types else "", "says": says, "odd": name or "x", "to": to}
     )
 
 
 def _is_one(message: str) -> bool:
-    return "shape" not in message and any(words in message for words in SAYS)
+    return "shape" not in message and any(words in message.lower() for words in SAYS)
 
 
 rule = Rule(
@@ -61,7 +67,7 @@ rule = Rule(
     hides=("initial-loss-high", "regression-on-classes", "module-never-used"),
     en=Text(
         title="the numbers have the wrong type",
-        seen="{types} ({says})",
+        seen="{types}{says}",
         why=(
             "weights are float32; NumPy's numbers come as float64, pictures as uint8; class labels "
             "and token ids must be int64"
@@ -71,7 +77,7 @@ rule = Rule(
     ),
     zh=Text(
         title="数值类型不对",
-        seen="{types}（{says}）",
+        seen="{types}{says}",
         why="权重是 float32；NumPy 的数默认是 float64，图片是 uint8；类别标签和词元编号必须是 int64",
         fix="在读取数据的地方转换一次：{odd} = {odd}.{to}()",
         looks="报错 RuntimeError，其中提到两种类型：Float 与 Double、Long、Byte。",

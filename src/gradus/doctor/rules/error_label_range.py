@@ -25,23 +25,19 @@ def judge(seen: Signals) -> Iterator[Found]:
     outputs = next((t.shape[1] for t in error.given if t.dtype.startswith(("float", "bfloat")) and len(t.shape) > 1), 0)
     room = rows or outputs or next((site.classes for site in seen.training if site.classes), 0)
     low, high = (int(held.low or 0), int(held.high or 0)) if held else (0, 0)
-    least, name = low == 1 and high == room, held.name if held else "y"
-    yield Found(
-        error.place,
-        held.name if held else "",
-        numbers={
-            "low": low,
-            "high": high,
-            "room": room,
-            "says": error.message.splitlines()[0],
-            "change": (f"{name} = {name} - 1",) * 2
-            if least
-            else (
-                f"make the last layer (or the table) {high + 1} wide",
-                f"把最后一层（或那张表）的宽度改为 {high + 1}",
-            ),
-        },
-    )
+    name = held.name if held else "y"
+    if low < 0:
+        change: tuple[str, str] = (
+            f"labels are 0 to C − 1: map {name} to them; rows that have none: cross_entropy(…, ignore_index={low})",
+            f"标签应为 0 到 C − 1：把 {name} 映射过去；没有标签的样本用 cross_entropy(…, ignore_index={low})",
+        )
+    elif low == 1 and high == room:
+        change = (f"{name} = {name} - 1",) * 2
+    else:
+        change = (f"make the last layer (or the table) {high + 1} wide", f"把最后一层（或那张表）的宽度改为 {high + 1}")
+    says = error.message.splitlines()[0]
+    numbers = {"low": low, "high": high, "room": room, "says": says, "change": change}
+    yield Found(error.place, held.name if held else "", numbers=numbers)
 
 
 def _held(error: Error, value: int | None) -> TensorSeen | None:
