@@ -186,8 +186,8 @@ rule = Rule(
     en=Text(
         title="shapes don't fit",
         seen="{shapes}{says}",
-        why="each operation takes certain shapes only; a layer's are fixed when it is made: the last axis of what comes "
-        "in must be the number of features that it was made for (a convolution's: axis 1)",
+        why="each operation takes certain shapes only; a layer's are fixed when it is made: the last axis of what "
+        "comes in must be the number of features that it was made for (a convolution's: axis 1)",
         fix="{fits}",
         looks="A RuntimeError that names two shapes.",
     ),
