@@ -206,6 +206,20 @@ def test_a_fault_of_the_doctor_does_not_stop_the_script(tmp_path: Path, monkeypa
     assert any("ZeroDivisionError" in trouble for trouble in result.troubles)
 
 
+def test_an_exception_that_cannot_be_looked_at_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradus.doctor import script as doctor
+
+    monkeypatch.setattr(doctor, "error_of", lambda _: 1 / 0)
+    script = tmp_path / "train.py"
+    script.write_text("raise KeyError('a row')\n")
+    result = bed.examine(script)
+    assert result.codes == ["error-other"]
+    assert "KeyError: 'a row'" in result.findings[0]["evidence"]
+    assert any("ZeroDivisionError" in trouble for trouble in result.troubles)
+
+
 @pytest.mark.parametrize("kind", ["classes", "shares", "ignored", "numbers"])
 def test_a_summed_loss_is_told_as_its_mean(kind: str) -> None:
     torch.manual_seed(0)

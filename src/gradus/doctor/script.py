@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gradus.doctor.errors import error_of
 from gradus.doctor.places import is_own
-from gradus.doctor.signals import Signals
+from gradus.doctor.signals import Error, Signals
 
 
 @dataclass
@@ -54,7 +54,11 @@ def run(script: str, arguments: Sequence[str]) -> Ended:
     seen = watch.finish()
     seen.program = script
     if caught is not None and status == 1:
-        seen.error = error_of(caught)
+        try:
+            seen.error = error_of(caught)
+        except Exception:  # what stood on the line may be of any kind, and fail when it is looked at
+            seen.error = Error(type(caught).__name__, str(caught))
+            seen.troubles.append(traceback.format_exc(limit=-3, chain=False))
     return Ended(seen, status, caught)
 
 
