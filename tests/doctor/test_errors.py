@@ -248,6 +248,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "gave None",
         "NoneType",
     ),
+    "a file elsewhere": ("error-other", "torch.load('nothing.pt')", "os.getcwd()", "FileNotFoundError"),
+    "a package that is missing": ("error-other", "import nothing_like_it", "pip install", "ModuleNotFoundError"),
     "something else": (
         "error-other",
         "rows = torch.ones(3)\nraise KeyError(rows.shape)",
