@@ -206,6 +206,28 @@ def test_a_fault_of_the_doctor_does_not_stop_the_script(tmp_path: Path, monkeypa
     assert any("ZeroDivisionError" in trouble for trouble in result.troubles)
 
 
+def test_updates_by_hand_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        HEAD
+        + dedent("""
+            torch.manual_seed(0)
+            x = torch.randn(100, 3)
+            y = x @ torch.tensor([1.0, -2.0, 0.5]) + 0.1 * torch.randn(100)
+            w = torch.zeros(3, requires_grad=True)
+            for _ in range(120):
+                loss = ((x @ w - y) ** 2).mean()
+                loss.backward()
+                w.data -= 0.01 * w.grad
+                w.grad = None
+        """)
+    )
+    assert main(["doctor", "--json", str(script)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["updates"] == 120
+    assert "120 by the program's own lines" in said["measured"]["updates"]
+
+
 def test_an_exception_that_cannot_be_looked_at_is_told_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,10 @@ LINES = {
         "{n:,} by {kind}, learning rate {lr}; {seconds:.1f} s in all",
         "{n:,} 次，{kind}，学习率 {lr}；共 {seconds:.1f} 秒",
     ),
+    "updates_by_hand": (
+        "{n:,} by the program's own lines, with no optimiser of torch; {seconds:.1f} s in all",
+        "{n:,} 次，由程序自己的代码完成，没有用 torch 的优化器；共 {seconds:.1f} 秒",
+    ),
     "loss_told": ("{name} {first} → {last}{chance}", "{name} {first} → {last}{chance}"),
     "chance": (" (by chance {value:.3g})", "（随机猜测为 {value:.3g}）"),
     "accuracy": (", accuracy {value:.3f}", "，准确率 {value:.3f}"),
@@ -117,7 +121,9 @@ def measured(seen: Signals, language: str) -> list[tuple[str, str]]:
         lr = f"{rates[-1]:g}" + (f" … {rates[0]:g}" if len(rates) > 1 else "") if rates else f"{o.lr:g}"
         told = say("updates_told", n=o.steps, kind=o.kind, lr=lr, seconds=seen.seconds)
         lines.append((say("updates"), told))
-    if not made:
+    if not made and seen.by_hand:
+        lines.append((say("updates"), say("updates_by_hand", n=seen.by_hand, seconds=seen.seconds)))
+    elif not made:
         lines.append((say("updates"), say("no_updates")))
     for site in seen.training[:3]:
         text = say("loss_told", name=site.name, first=_figure(site.first), last=_figure(site.last), chance="")

@@ -440,6 +440,7 @@ class Signals:
 
     program: str = ""
     updates: int = 0
+    by_hand: int = 0  # of these, that no optimiser made
     seconds: float = 0.0
     compiled: bool = False
     events: list[Event] = field(default_factory=list)

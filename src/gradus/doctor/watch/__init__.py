@@ -64,6 +64,7 @@ class Watch:
         w = self.watching
         w.seen.seconds = time.perf_counter() - w.begun
         with w.deafly():
+            self.backward.by_hand()
             self.models.finish()
             self.models.replicas.finish()
             if w.seen.replicas.processes == 1:  # several would wait for each other

@@ -22,6 +22,7 @@ from gradus.doctor.watch.watching import Patches, Watching, number
 VALUES = 5000  # losses that are kept of a line
 HAND = {"mean", "sum", "pow", "mul", "abs", "add", "neg", "div", "sqrt", "view", "squeeze", "log", "unsafeview"}
 """Operations between a loss written by hand and the difference in it."""
+LEAVES = 4  # weights that are asked whether they were updated by hand
 FLAT = 0.02  # of the range of a sigmoid or tanh: nearer to its end a unit is saturated
 
 
@@ -35,6 +36,8 @@ class Backward:
         self.units: dict[tuple[str, str, int], tuple[UnitSeen, Tensor | None]] = {}
         self.gone: dict[int, weakref.ref[Tensor]] = {}  # losses that have gone backward, by id
         self.made: dict[Any, tuple[str, Tensor, Tensor, Place | None]] = {}  # differences, by what made them
+        self.leaves: list[Tensor] = []  # some that the graph of the backward pass before led to
+        self.values: list[float] = []  # the sums of their numbers then
         self.inside = 0
         self.before, self.after = watching.quietly(self._before), watching.quietly(self._after)
         patches.replace(torch.Tensor, "backward", self._wrap)
@@ -70,6 +73,7 @@ class Backward:
 
     def _before(self, roots: list[Tensor], retain: bool) -> None:
         w = self.watching
+        self.by_hand()
         place = places.here()
         site = self.sites.get(place)
         if site is None:
@@ -88,6 +92,7 @@ class Backward:
         broken = not math.isfinite(value) and not site.broken
         if w.closely or broken or site.calls <= 3:
             read = graph.read([t.grad_fn for t in roots])
+            self.leaves, self.values = read.leaves[:LEAVES], _values(read.leaves[:LEAVES])
             self._read(site, root, read)
             self._hand(site, root)
             if broken:
@@ -97,6 +102,21 @@ class Backward:
                 if (seen := w.parameters.get(id(leaf))) is not None and seen.optimizer is not None
             }  # fmt: skip
         self.optimizers.backward(place, self.reach.get(place, set()))
+
+    def by_hand(self) -> None:
+        """Where no optimiser is: weights that aren't what they were at the backward pass before were updated by hand.
+
+        Those that are made anew by each update are seen where it is looked at closely.
+        """
+        w = self.watching
+        if self.optimizers.held or not self.leaves:
+            return
+        values = _values(self.leaves)
+        if values != self.values:
+            self.values = values
+            w.seen.by_hand += 1
+            w.go_on(w.update + 1)
+            w.seen.updates = w.update
 
     def _after(self, roots: list[Tensor]) -> None:
         w = self.watching
@@ -269,3 +289,9 @@ class Backward:
         site = max(self.watching.seen.backwards, key=lambda s: s.calls, default=None)
         if site is not None and not site.broken:
             site.broken, site.broken_at = "gradient", self.watching.update
+
+
+def _values(leaves: list[Tensor]) -> list[float]:
+    """What tells whether weights have changed; NaN is no change."""
+    sums = [float(leaf.detach().double().sum()) for leaf in leaves if leaf.numel() and leaf.device.type != "meta"]
+    return [value if math.isfinite(value) else 0.0 for value in sums]
