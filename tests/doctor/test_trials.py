@@ -18,6 +18,7 @@ from gradus.cli import main
 from gradus.doctor.curvature import extremes
 from gradus.doctor.measured import kind_of_place
 from gradus.doctor.trials import of_run, speed, try_out
+from gradus.doctor.tried import Probe
 
 
 class Point(nn.Module):
@@ -165,6 +166,22 @@ class Unlike(nn.Module):
 
 
 def test_a_model_that_cannot_be_tried_does_not_end_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = gd.train(Unlike(), gd.data.digits(), epochs=2, lr=1e-9, quiet=True, out=str(tmp_path / "run"))
+    run = gd.train(Unlike(), gd.data.digits(), epochs=5, lr=1e-9, quiet=True, out=str(tmp_path / "run"))
     assert main(["doctor", "--json", str(run.path)]) in (0, 1)
     assert "one of a kind" in json.loads(capsys.readouterr().out)["measured"]["not tried"]
+
+
+def test_a_short_run_is_not_held_up_by_experiments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradus.doctor import run as doctor
+
+    seconds: list[float] = []
+
+    def noted(*args: object) -> Probe:
+        seconds.append(float(str(args[-1])))
+        return Probe()
+
+    monkeypatch.setattr(doctor, "try_out", noted)
+    for steps in (60, 120):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        gd.train(model, gd.data.digits(), steps=steps, lr=1e-9, quiet=True, out=str(tmp_path / str(steps)))
+    assert seconds == [0.5]  # the longer one, for which each experiment has half a second

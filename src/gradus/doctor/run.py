@@ -19,7 +19,7 @@ from gradus.doctor.course import HEADWAY, course
 from gradus.doctor.judge import Diagnosis, examine
 from gradus.doctor.signals import Check, LossSite, Signals
 from gradus.doctor.store import from_json, to_json
-from gradus.doctor.trials import LARGEST, try_out
+from gradus.doctor.trials import LARGEST, SECONDS, try_out
 from gradus.doctor.tried import Probe
 from gradus.doctor.watch import Watch
 from gradus.doctor.words import all_told
@@ -34,6 +34,9 @@ from gradus.training.step import supervised
 
 LEAST = 20  # steps of a run that is looked at: of a shorter one nothing could be said
 FIRST = 3  # steps that are looked at on a copy, before the first
+TRIED = 100  # steps of a run that things are tried for: a shorter one came to little for want of them
+SHARE = 0.1  # of the time that a run trained, that each experiment at its end may take
+LEAST_SECONDS = 0.5  # and so long in any case
 LAST = 2  # batches that the last weights are looked at with
 
 
@@ -86,8 +89,10 @@ def look_at_end(
         seen.ceiling = of_data(prepared.data)
         went = course(seen)
         near_chance = went is not None and went.chance is not None and went.headway < HEADWAY
-        if near_chance or not better_than_trivial(seen.run):
-            seen.probe = try_out(prepared.state.model, prepared.task, prepared.data, prepared.state.seed)
+        if prepared.state.step >= TRIED and (near_chance or not better_than_trivial(seen.run)):
+            trained = summary.get("seconds", {}).get("train", 0.0)
+            seconds = min(SECONDS, max(LEAST_SECONDS, SHARE * trained))
+            seen.probe = try_out(prepared.state.model, prepared.task, prepared.data, prepared.state.seed, seconds)
     return seen, examine(seen)
 
 

@@ -39,11 +39,14 @@ R = TypeVar("R")
 Loss = Callable[[nn.Module], Tensor]  # of one batch, its mean over the targets
 
 
-def try_out(model: nn.Module, task: Task, data: Dataset, seed: int = 0) -> Probe:
+def try_out(model: nn.Module, task: Task, data: Dataset, seed: int = 0, seconds: float = SECONDS) -> Probe:
     """What a fresh copy, and a plain network, learn of some of the rows, and what the loss looks like around the model.
 
     What can't be tried of a model is told in ``failed``, what takes too long is left open. The model and all
     generators are left alone.
+
+    Args:
+        seconds: that each of four experiments may take; what one has found by then counts.
     """
     probe = Probe()
     if sum(p.numel() for p in model.parameters()) > LARGEST:
@@ -64,17 +67,17 @@ def try_out(model: nn.Module, task: Task, data: Dataset, seed: int = 0) -> Probe
         taught, held = losses[: -max(1, len(losses) // 4)], losses[-max(1, len(losses) // 4) :]
         fresh = attempt("a fresh copy", lambda: _fresh(model))
         if fresh is not None:
-            found = attempt("one batch", lambda: memorised(fresh, losses[0], SECONDS))
+            found = attempt("one batch", lambda: memorised(fresh, losses[0], seconds))
             probe.memorised_from, probe.memorised = found or (None, None)
         if fresh is not None and len(losses) > 3:
             probe.rows = sum(map(len, parts))
-            probe.again = attempt("other rows", lambda: held_out(copy.deepcopy(fresh), taught, held, SECONDS))
+            probe.again = attempt("other rows", lambda: held_out(copy.deepcopy(fresh), taught, held, seconds))
             plain = attempt("a plain network", lambda: _plain(model, batches[: len(taught)]))
             if plain is not None:
-                probe.plain = attempt("a plain network", lambda: held_out(plain, taught, held, SECONDS))
+                probe.plain = attempt("a plain network", lambda: held_out(plain, taught, held, seconds))
         modes = attempt("modes", lambda: _in_both_modes(model, losses[0]))
         probe.in_training, probe.in_evaluation = modes or (None, None)
-        around = attempt("curvature", lambda: extremes(model, losses[0], SECONDS))
+        around = attempt("curvature", lambda: extremes(model, losses[0], seconds))
         probe.steep, probe.lowest, probe.highest = around or (None, None, None)
     return probe
 
