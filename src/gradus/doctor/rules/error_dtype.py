@@ -46,8 +46,9 @@ def judge(seen: Signals) -> Iterator[Found]:
     odd = [t for t in error.tensors if t.dtype in (COUNTED if to == "long" else FLOATS) and "weight" not in t.name]
     # what the failing function was given comes first, and of that what it calls by the name that the message speaks of
     odd.sort(key=lambda t: ((t.shape, t.dtype) not in came, came.get((t.shape, t.dtype)) != role))
-    if role != "target" and to == "long" and "[" in (error.place.source if error.place is not None else ""):
-        odd.sort(key=lambda t: f"[{t.name}]" not in (error.place.source if error.place is not None else ""))
+    source = error.place.source if error.place is not None else ""
+    if role == "indices":  # of table[ids] the part in brackets
+        odd.sort(key=lambda t: f"[{t.name}]" not in source)
     name = odd[0].name if odd else ""
     yield Found(
         error.place, name, numbers={"types": f"{types}; " if types else "", "says": says, "odd": name or "x", "to": to}

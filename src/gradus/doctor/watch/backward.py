@@ -92,7 +92,8 @@ class Backward:
         broken = not math.isfinite(value) and not site.broken
         if w.closely or broken or site.calls <= 3:
             read = graph.read([t.grad_fn for t in roots])
-            self.leaves, self.values = read.leaves[:LEAVES], _values(read.leaves[:LEAVES])
+            if not self.optimizers.held:
+                self.leaves, self.values = read.leaves[:LEAVES], _values(read.leaves[:LEAVES])
             self._read(site, root, read)
             self._hand(site, root)
             if broken:
@@ -106,7 +107,7 @@ class Backward:
     def by_hand(self) -> None:
         """Where no optimiser is: weights that aren't what they were at the backward pass before were updated by hand.
 
-        Those that are made anew by each update are seen where it is looked at closely.
+        Weights that each update makes anew aren't counted: the old ones stay as they were.
         """
         w = self.watching
         if self.optimizers.held or not self.leaves:
@@ -293,5 +294,7 @@ class Backward:
 
 def _values(leaves: list[Tensor]) -> list[float]:
     """What tells whether weights have changed; NaN is no change."""
-    sums = [float(leaf.detach().double().sum()) for leaf in leaves if leaf.numel() and leaf.device.type != "meta"]
+    sums = [
+        float(leaf.detach().sum(dtype=torch.float64)) for leaf in leaves if leaf.numel() and leaf.device.type != "meta"
+    ]
     return [value if math.isfinite(value) else 0.0 for value in sums]

@@ -1,4 +1,8 @@
-"""Watches modules as they are called: the outermost, their modes and their rows; and those that are never called."""
+"""Watches modules as they are called: the outermost, their modes and their rows; and those that are never called.
+
+One class, and so one file: the wrap around a call, what the outermost call tells, and what is known only at the end
+share the same stack and the same tables of models. What else a call can tell goes into ``_begin`` or ``_end``.
+"""
 
 from __future__ import annotations
 
